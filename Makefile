@@ -1,0 +1,16 @@
+# Every target is one line: the steps are in scripts/dev.py, which also runs without make.
+# Pass options on with ARGS: make demo ARGS="--port 8123 --crowd 30"
+PYTHON3 ?= python3
+ARGS ?=
+
+.PHONY: help demo test check format build wheel lock clean
+help: ; @$(PYTHON3) scripts/dev.py help
+demo: ; @$(PYTHON3) scripts/dev.py demo $(ARGS)
+test: ; @$(PYTHON3) scripts/dev.py test $(ARGS)
+check: ; @$(PYTHON3) scripts/dev.py check $(ARGS)
+format: ; @$(PYTHON3) scripts/dev.py format $(ARGS)
+build: ; @$(PYTHON3) scripts/dev.py build $(ARGS)
+wheel: ; @$(PYTHON3) scripts/dev.py wheel $(ARGS)
+lock: ; @$(PYTHON3) scripts/dev.py lock $(ARGS)
+clean: ; @$(PYTHON3) scripts/dev.py clean $(ARGS)
+bench-%: ; @$(PYTHON3) scripts/dev.py bench $* $(ARGS)

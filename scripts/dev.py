@@ -1,0 +1,413 @@
+#!/usr/bin/env python3
+"""Everything a contributor runs, from a bare checkout: `python3 scripts/dev.py COMMAND [ARGS]`.
+
+    demo [ARGS]         set up, build the pages, start the demo (no root, no server, no configuration)
+    test [ARGS]         set up, fetch the real servers the tests use, run pytest on SQLite and on PostgreSQL
+    check               linters, types, import contracts, migrations, generated documents
+    format              apply the formatter and the linter's safe fixes
+    bench NAME [ARGS]   run tests/bench/NAME.py
+    build [ARGS]        build the pages in frontend/
+    wheel               build the pages and the wheel into dist/
+    venv                only make .venv with the development tools
+    lock [ARGS]         write requirements/*.txt anew from pyproject.toml (`lock --upgrade` takes newer versions)
+    clean [--all]       remove what was built (--all: .venv too; never var/, which holds your data)
+
+`make COMMAND ARGS="…"` is the same. Only the standard library is used; it runs on any Python 3.8+ and finds a 3.11+
+for the environment itself. Steps whose inputs did not change are skipped, by digest.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+LOCKS = ROOT / "requirements"
+FRONTEND = ROOT / "frontend"
+OLDEST_PYTHON = (3, 11)
+OLDEST_NODE = (22, 12)  # what Vite and vitest ask for
+
+
+class Refused(Exception):
+    """A sentence for the person at the terminal; no traceback."""
+
+
+# --- running things -----------------------------------------------------------------------------------------------
+
+
+def environment():
+    """The children's environment: .venv first, bytecode allowed (without it every start takes 3 s longer)."""
+    env = dict(os.environ, VIRTUAL_ENV=str(VENV), UV_PYTHON_DOWNLOADS="never")
+    env["PATH"] = str(BIN) + os.pathsep + env.get("PATH", "")
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME"):
+        env.pop(name, None)
+    return env
+
+
+@contextmanager
+def step(what):
+    print(what + " …", end="", flush=True)
+    start = time.monotonic()
+    try:
+        yield
+    except BaseException:
+        print(" failed", flush=True)
+        raise
+    print(f" {time.monotonic() - start:.0f} s", flush=True)
+
+
+def quietly(*command, cwd=ROOT, hint=""):
+    """Run to the end; show what it said only when it failed."""
+    words = [str(word) for word in command]
+    words[0] = shutil.which(words[0], path=environment()["PATH"]) or words[0]
+    done = subprocess.run(words, cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        output = done.stdout.decode(errors="replace").rstrip()
+        raise Refused("\n".join(filter(None, [output, f"failed: {' '.join(words)}", hint])))
+
+
+def shown(*command):
+    """Run with our terminal and return the exit code."""
+    sys.stdout.flush()
+    return subprocess.run([str(word) for word in command], cwd=ROOT, env=environment()).returncode
+
+
+def become(*command):
+    """Turn into the command, so that signals and the exit code are its own."""
+    sys.stdout.flush()
+    words = [str(word) for word in command]
+    if os.name == "nt":
+        raise SystemExit(shown(*words))
+    os.chdir(ROOT)
+    os.execve(words[0], words, environment())
+
+
+def digest(paths):
+    total = hashlib.sha256()
+    for path in paths:
+        total.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def stamp_of(path):
+    return path.read_text() if path.exists() else ""
+
+
+# --- the Python environment ---------------------------------------------------------------------------------------
+
+
+def fitting_python():
+    """A Python new enough: $PYTHON, the one that runs this, or one on PATH."""
+    names = [os.environ.get("PYTHON"), getattr(sys, "_base_executable", None) or sys.executable]
+    names += ["python3", "python3.14", "python3.13", "python3.12", "python3.11", "python"]
+    for path in filter(None, (shutil.which(name) for name in names if name)):
+        ask = [path, "-c", f"import sys; sys.exit(sys.version_info < {OLDEST_PYTHON!r})"]
+        if subprocess.run(ask, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
+            return path
+    raise Refused(
+        "livesale needs Python 3.11 or newer and found none; install one, or name it: PYTHON=/path/to/python3"
+    )
+
+
+def make_venv():
+    if PYTHON.exists() and (BIN / ("uv.exe" if os.name == "nt" else "uv")).exists():
+        return
+    python = fitting_python()
+    if subprocess.run([python, "-c", "import venv, ensurepip"], stderr=subprocess.DEVNULL).returncode:
+        raise Refused(
+            f"{python} cannot make virtual environments: its `ensurepip` is missing. "
+            "On Debian or Ubuntu run `apt-get install python3-venv` (as root), then try again."
+        )
+    with step("python: making .venv"):
+        quietly(python, "-m", "venv", "--clear", VENV)
+        # Every tool of this .venv sees the packages of the checkout, from any directory.
+        ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        site = (
+            subprocess.run([str(PYTHON), "-c", ask], stdout=subprocess.PIPE, check=True)
+            .stdout.decode()
+            .strip()
+        )
+        (Path(site) / "livesale-checkout.pth").write_text(f"{ROOT}\n")
+        quietly(PYTHON, "-m", "pip", "install", "-qq", "--require-hashes", "-r", LOCKS / "uv.txt")
+
+
+def install(*names):
+    """Bring .venv to the named locks; what an earlier command installed on top stays (dev holds all of run)."""
+    make_venv()
+    stamp = VENV / "livesale-locks.json"
+    installed = json.loads(stamp_of(stamp) or "{}")
+    wanted = set(names) | set(installed)
+    if "dev" in wanted:
+        wanted.discard("run")
+    digests = {name: digest([LOCKS / f"{name}.txt"]) for name in sorted(wanted)}
+    if digests == installed:
+        return
+    with step("python: installing " + ", ".join(f"requirements/{name}.txt" for name in digests)):
+        locks = [LOCKS / f"{name}.txt" for name in digests]
+        quietly("uv", "pip", "sync", "--python", PYTHON, "--require-hashes", *locks)
+    stamp.write_text(json.dumps(digests))
+
+
+# --- the pages ----------------------------------------------------------------------------------------------------
+
+
+def node_is_old():
+    outside = os.pathsep.join(p for p in os.environ.get("PATH", "").split(os.pathsep) if Path(p) != BIN)
+    node, npm = shutil.which("node", path=outside), shutil.which("npm", path=outside)
+    if not (node and npm):
+        return True
+    said = subprocess.run([node, "--version"], stdout=subprocess.PIPE).stdout.decode()
+    try:
+        return tuple(int(part) for part in said.strip().lstrip("v").split(".")[:2]) < OLDEST_NODE
+    except ValueError:
+        return True
+
+
+def frontend_sources():
+    built = {"node_modules", "dist", "coverage", "test-results", ".vite"}
+    for folder, below, files in os.walk(FRONTEND):
+        below[:] = sorted(set(below) - built)
+        for name in sorted(files):
+            yield Path(folder) / name
+
+
+def build_frontend():
+    if not (FRONTEND / "package.json").exists():
+        return
+    if node_is_old():
+        install("node")
+    package_lock = FRONTEND / "package-lock.json"
+    packages = [path for path in (FRONTEND / "package.json", package_lock) if path.exists()]
+    stamp = FRONTEND / "node_modules" / ".livesale-lock"
+    if stamp_of(stamp) != digest(packages):
+        with step("front end: installing packages"):
+            quietly(
+                "npm", "ci" if package_lock.exists() else "install", "--no-audit", "--no-fund", cwd=FRONTEND
+            )
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(digest(packages))
+    stamp = FRONTEND / "dist" / ".livesale-sources"
+    sources = digest(frontend_sources())
+    if stamp_of(stamp) != sources:
+        with step("front end: building"):
+            quietly("npm", "run", "build", cwd=FRONTEND)
+        stamp.parent.mkdir(exist_ok=True)
+        stamp.write_text(sources)
+
+
+# --- the real servers that tests use ------------------------------------------------------------------------------
+
+
+def missing_parts():
+    """Debian packages of the real parts that are neither here nor named by a TEST_ variable."""
+    chromium = ("chromium", "chromium-browser", "google-chrome")
+    initdb = any(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or shutil.which("initdb")
+    parts = {
+        ("redis-server",): os.environ.get("TEST_REDIS_URL") or shutil.which("redis-server"),
+        ("postgresql",): os.environ.get("TEST_DATABASE_URL") or initdb,
+        ("chromium", "fonts-liberation", "fonts-noto-color-emoji"): os.environ.get("TEST_CHROMIUM")
+        or any(map(shutil.which, chromium)),
+    }
+    return [package for packages, present in parts.items() if not present for package in packages]
+
+
+def install_real_parts():
+    packages = missing_parts()
+    if not packages:
+        return
+    elsewhere = (
+        f"The tests use real servers and a real browser; missing: {', '.join(packages)}. Install them, or name yours: "
+        "TEST_REDIS_URL, TEST_DATABASE_URL, TEST_CHROMIUM (path of the program)."
+    )
+    if not shutil.which("apt-get"):
+        raise Refused(elsewhere)
+    sudo = [] if os.geteuid() == 0 else ["sudo"]
+    if sudo and not shutil.which("sudo"):
+        raise Refused(elsewhere + " (Not root, and there is no sudo.)")
+    if sudo:
+        shown("sudo", "-v")  # may ask for a password: not inside a step whose output is held back
+    apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    fetch = [*apt, "install", "-y", "--no-install-recommends", *packages]
+    with step(f"tests: installing {', '.join(packages)} by apt"):
+        if not any(Path("/var/lib/apt/lists").glob("*Packages*")):
+            quietly(*apt, "update")
+        try:
+            quietly(*fetch)
+        except Refused:  # lists older than what the archive holds now
+            quietly(*apt, "update")
+            quietly(*fetch, hint=elsewhere)
+    if missing_parts():
+        raise Refused(elsewhere)
+
+
+# --- the commands -------------------------------------------------------------------------------------------------
+
+
+def demo(args):
+    install("run")
+    build_frontend()
+    become(PYTHON, "manage.py", "demo", *args)
+
+
+def test(args):
+    install("dev")
+    build_frontend()
+    install_real_parts()
+    pytest = (PYTHON, "-m", "pytest")
+    if any(arg.startswith("--database") for arg in args):
+        return shown(*pytest, *args)
+    print("tests: everything, on SQLite", flush=True)
+    first = shown(*pytest, *args)
+    if first not in (0, 5):  # 5: nothing selected by ARGS; it may all be in the other pass
+        return first
+    print("tests: those marked `database`, once more on PostgreSQL", flush=True)
+    second = shown(*pytest, "--database=postgres", "-m", "database", *args)
+    return first if second == 5 else second
+
+
+def check(_args):
+    install("dev")
+    manage = (PYTHON, "manage.py")
+    steps = [
+        ("uv", "lock check", lock_is_current),
+        ("ruff", "lint", (BIN / "ruff", "check")),
+        ("ruff", "format", (BIN / "ruff", "format", "--check")),
+        ("mypy", "types", (BIN / "mypy",)),
+        ("import-linter", "who may import whom", (BIN / "lint-imports",)),
+        ("django", "migrations", (*manage, "makemigrations", "--check", "--dry-run")),
+        ("django", "system check", (*manage, "check")),
+        ("docs", "generated pages are current", (*manage, "generate_docs", "--check")),
+    ]
+    failed = []
+    for tool, what, command in steps:
+        print(f"--- {tool}: {what}", flush=True)
+        if command() if callable(command) else shown(*command):
+            failed.append(f"{tool} ({what})")
+    print("check: failed: " + ", ".join(failed) if failed else "check: all passed", flush=True)
+    return 1 if failed else 0
+
+
+def format_code(_args):
+    install("dev")
+    return shown(BIN / "ruff", "check", "--fix") | shown(BIN / "ruff", "format")
+
+
+def bench(args):
+    if not args or args[0].startswith("-"):
+        names = sorted(path.stem for path in (ROOT / "tests" / "bench").glob("[a-z]*.py"))
+        raise Refused("which one? bench " + " | ".join(names))
+    install("dev")
+    install_real_parts()
+    become(PYTHON, "-m", f"tests.bench.{args[0]}", *args[1:])
+
+
+def build(_args):
+    install("run")
+    build_frontend()
+
+
+def wheel(_args):
+    install("dev")
+    build_frontend()
+    return shown(BIN / "uv", "build", "--wheel", "--python", PYTHON)
+
+
+def venv(_args):
+    install("dev")
+
+
+def lock_recipes():
+    common = [
+        "--universal",
+        "--python-version",
+        "3.11",
+        "--generate-hashes",
+        "--no-emit-index-url",
+        "--no-header",
+    ]
+    compile_ = [BIN / "uv", "pip", "compile", "-q", *common]
+    # Relative names: uv writes them into the locks as comments.
+    yield "requirements/run.txt", [*compile_, "pyproject.toml"]
+    yield (
+        "requirements/dev.txt",
+        [*compile_, "pyproject.toml", "--group", "dev", "-c", "requirements/run.txt"],
+    )
+    yield "requirements/node.txt", [*compile_, "--group", "pyproject.toml:node"]
+
+
+def lock(args):
+    make_venv()
+    for target, command in lock_recipes():
+        if shown(*command, "-o", target, *args):
+            return 1
+    print("requirements/: written; run `make test` before you commit them")
+    return 0
+
+
+def lock_is_current():
+    """Every requirement of pyproject.toml is pinned by the locks (resolved anew, keeping their pins)."""
+    stale = []
+    for target, command in lock_recipes():
+        path = ROOT / target
+        before = path.read_bytes()
+        try:
+            if shown(*command, "-o", target) or path.read_bytes() != before:
+                stale.append(target)
+        finally:
+            path.write_bytes(before)
+    if stale:
+        print(f"{', '.join(stale)} does not fit pyproject.toml: run `make lock`")
+    return len(stale)
+
+
+def clean(args):
+    paths = [FRONTEND / "dist", FRONTEND / "node_modules", ROOT / "dist", ROOT / "build"]
+    paths += [
+        ROOT / name
+        for name in (".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis", ".import_linter_cache")
+    ]
+    if "--all" in args:
+        paths.append(VENV)
+    for package in ("livesale", "chat", "commerce", "tests", "scripts"):
+        paths += (ROOT / package).rglob("__pycache__")
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+COMMANDS = {
+    "demo": demo,
+    "test": test,
+    "check": check,
+    "format": format_code,
+    "bench": bench,
+    "build": build,
+    "wheel": wheel,
+    "venv": venv,
+    "lock": lock,
+    "clean": clean,
+}
+
+
+def main(argv):
+    if not argv or argv[0] not in COMMANDS:
+        print(__doc__.strip())
+        return 0 if argv[:1] in (["-h"], ["--help"], ["help"]) else 2
+    try:
+        return COMMANDS[argv[0]](argv[1:]) or 0
+    except Refused as reason:
+        print(reason, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
