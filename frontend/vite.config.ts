@@ -1,0 +1,20 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { defineConfig } from 'vitest/config'
+
+// One entry per page; Django finds the built files through dist/.vite/manifest.json.
+const pages = ['home', 'room', 'host', 'moderator', 'account', 'storefront']
+
+export default defineConfig({
+  base: '/static/',
+  plugins: [svelte()],
+  build: {
+    manifest: true,
+    target: ['es2022', 'safari16', 'firefox115', 'chrome109'],
+    // The content policy allows no data: fonts or scripts and no inline anything.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    rollupOptions: { input: Object.fromEntries(pages.map((page) => [page, `${page}/main.ts`])) },
+  },
+  server: { port: 5173, strictPort: true, cors: { origin: /^http:\/\/(localhost|127\.0\.0\.1)(:\d+)?$/ } },
+  test: { include: ['sdk/tests/**/*.test.ts', 'shared/tests/**/*.test.ts'], environment: 'node' },
+})
