@@ -67,7 +67,7 @@ def live_processes() -> Iterator[Callable[..., list[processes.LiveProcess]]]:
 
 @pytest.fixture(autouse=True)
 def _heal_servers() -> Iterator[None]:
-    """A test may kill or fill the servers that others share; the next one finds them running, and Redis empty."""
+    """A test may kill the servers that others share; the next one finds them running (not empty: use flushall)."""
     yield
     for server in _started:
         server.heal()
