@@ -1,0 +1,98 @@
+"""Placing an order: from here on it has a number, a total and a place in the shop's list."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from commerce.errors import Conflict, Refused
+from commerce.orders import errors
+from commerce.orders.models import Adjustment, Order
+from commerce.orders.rows import OrderRow
+from commerce.orders.services.basket import Baskets
+from commerce.orders.services.claims import Claims
+from commerce.orders.types import Placed
+
+
+class Checkout(Claims, Baskets):
+    def checkout(self, *, order_id: UUID, buyer: UUID | None = None, shop_id: UUID | None = None) -> Placed:
+        """Place what the basket holds. No hold becomes longer by it; an order that costs nothing is paid at once.
+
+        Waiting places of the basket move on to the buyer's next one. Raises `Refused`: ``order.state``,
+        ``order.empty``, ``delivery.missing`` (the shop delivers, but nothing was chosen).
+        """
+        order = self.order(order_id, buyer=buyer, shop_id=shop_id)
+        self._in_state(order, Order.State.OPEN)
+        for line in order.lines:
+            if line.state == "held" and line.hold_until <= self.now:
+                self._lapse(line)
+        lines = [line for line in order.lines if line.state == "held"]
+        if not lines:
+            raise Refused(errors.ORDER_EMPTY)
+        if any(line.currency != order.currency for line in lines):
+            raise Conflict(f"order {order.id} holds lines of another currency")
+        option = self._options.get(order.delivery_option_id) if order.delivery_option_id else None
+        if option is None and any(other[1] == order.shop_id for other in self._options.values()):
+            raise Refused(errors.DELIVERY_MISSING)
+        counter = self._counters.get(order.shop_id)
+        if counter is None:
+            raise Conflict(f"shop {order.shop_id} has no counter, or want_checkout was not called")
+
+        for line in lines:
+            line.placed = True
+        if option is not None:
+            _, _, _, label, fee, free_from = option
+            if fee and (free_from is None or order.goods("held") < free_from):
+                self._adjust(order, Adjustment.Kind.SHIPPING, label, fee)
+        order.number = counter[1]
+        counter[1] += 1
+        order.state, order.placed_at, order.total_minor = Order.State.PLACED, self.now, order.total("held")
+        self._next_basket(order)
+        self._tell_order("order.placed", order, number=order.number, total_minor=order.total_minor)
+        if order.total_minor == 0:
+            self._sell_lines(order)
+            self._mark_paid(order)
+        return Placed(order.id, order.number, order.total_minor, order.currency)
+
+    def _next_basket(self, order: OrderRow) -> None:
+        """Whoever waits from this basket waits on from the next one: a placed order does not grow."""
+        self._baskets.pop((order.buyer_id, order.scope_id), None)
+        entries = [
+            entry
+            for entry in self.stock.waitlist.entries.values()
+            if entry.order_id == order.id and entry.state == "waiting"
+        ]
+        if not entries:
+            return
+        basket = self._baskets[order.buyer_id, order.scope_id] = uuid7()
+        self._new_orders.append(
+            (
+                basket,
+                order.shop_id,
+                order.buyer_id,
+                order.scope_id,
+                order.origin_stream,
+                order.currency,
+                self.now,
+            )
+        )
+        for entry in entries:
+            entry.order_id = basket
+
+    def tidy(self, *, order_id: UUID, shop_id: UUID) -> bool:
+        """A placed order of which no unit is held any more becomes ``lapsed``. Harmless to repeat; True if it did.
+
+        Money that still comes is dealt with by `Payments.payment_succeeded`.
+        """
+        order = self.order(order_id, shop_id=shop_id)
+        if order.state != Order.State.PLACED or any(
+            line.placed and line.state == "held" for line in order.lines
+        ):
+            return False
+        order.state, order.payment_state = Order.State.LAPSED, Order.Payment.UNPAID
+        for attempt in order.attempts:
+            if attempt.is_live:
+                attempt.state, attempt.settled_at = "expired", self.now
+        self._tell_order("order.lapsed", order)
+        return True

@@ -1,0 +1,312 @@
+"""Claims, holds and turns: who gets which units until when."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from commerce.errors import Refused
+from commerce.orders import errors
+from commerce.orders.rows import LineRow
+from commerce.orders.services.core import Core
+from commerce.orders.types import ClaimResult, ClaimTerms, News
+from commerce.stock.services import PoolState
+from commerce.stock.waitlist import Entry
+
+MOST_PER_CLAIM = 999
+
+
+class Claims(Core):
+    def claim(
+        self, *, terms: ClaimTerms, buyer: UUID, placed_by: UUID, qty: int, now: datetime
+    ) -> ClaimResult:
+        """Set up to ``qty`` units aside for the buyer; the rest waits if the terms allow it.
+
+        Whoever waits already comes first: then the whole claim waits. A part fill is an answer, not a refusal.
+        Raises `Refused`: ``claim.quantity``, ``claim.limit``, ``claim.unpaid_cap``, ``claim.sold_out``,
+        ``offer.unknown``, ``offer.closed``.
+        """
+        if type(qty) is not int or not 1 <= qty <= MOST_PER_CLAIM:
+            raise Refused(errors.CLAIM_QUANTITY, most=MOST_PER_CLAIM)
+        pool = self.stock.pools.get(terms.pool_id)
+        if pool is None or pool.shop_id != terms.shop_id or pool.variant_id != terms.variant_id:
+            raise Refused(errors.OFFER_UNKNOWN)
+        if pool.closed_at is not None:
+            raise Refused(errors.OFFER_CLOSED)
+        used = self._used.get((buyer, terms.offer_id), 0)
+        limit = terms.limit_per_buyer
+        if limit is not None and used + qty > limit:
+            raise Refused(errors.CLAIM_LIMIT, limit=limit, used=used, left=max(0, limit - used))
+        free = pool.stock - pool.held - pool.sold
+        got = 0 if pool.waiting else min(qty, free)
+        rest = qty - got
+        can_wait = rest > 0 and pool.waiting < terms.waitlist_cap
+        if got == 0 and not can_wait:
+            raise Refused(errors.CLAIM_SOLD_OUT, waiting=pool.waiting, cap=terms.waitlist_cap)
+        unpaid = self._unpaid.get((buyer, terms.shop_id), 0)
+        if terms.max_unpaid_units is not None and unpaid + got > terms.max_unpaid_units:
+            raise Refused(errors.CLAIM_UNPAID, cap=terms.max_unpaid_units, held=unpaid)
+
+        result = ClaimResult(got, self._basket(terms, buyer, now))
+        if got:
+            line = self._hold(terms, pool, result.order_id, buyer, placed_by, got, now, turn=False)
+            result.line_id, result.hold_until = line.id, line.hold_until
+        if can_wait:
+            result.place = pool.waiting + 1
+            result.entry_id = self._wait(terms, pool, result.order_id, buyer, placed_by, rest, now)
+            result.waiting = rest
+        else:
+            result.missed = rest
+        self._used[buyer, terms.offer_id] = used + got + result.waiting
+        return result
+
+    def _basket(self, terms: ClaimTerms, buyer: UUID, now: datetime) -> UUID:
+        """The buyer's open basket in this sale, found or begun."""
+        basket = self._baskets.get((buyer, terms.scope_id))
+        if basket is None:
+            basket = self._baskets[buyer, terms.scope_id] = uuid7()
+            self._new_orders.append(
+                (basket, terms.shop_id, buyer, terms.scope_id, terms.origin_stream, terms.currency, now)
+            )
+        return basket
+
+    def _snapshot(self, terms: ClaimTerms) -> dict[str, Any]:
+        found = self._snapshots.get(id(terms))
+        if found is None:
+            found = self._snapshots[id(terms)] = terms.snapshot()
+            self._kept.append(terms)
+        return found
+
+    def _hold(
+        self,
+        terms: ClaimTerms,
+        pool: PoolState,
+        order_id: UUID,
+        buyer: UUID,
+        placed_by: UUID,
+        qty: int,
+        now: datetime,
+        *,
+        turn: bool,
+    ) -> LineRow:
+        line = LineRow(
+            (
+                uuid7(), terms.shop_id, order_id, buyer, terms.offer_id, terms.variant_id, pool.id, qty, 0, 0,
+                terms.unit_price_minor, terms.currency, terms.title, "held",
+                now + timedelta(seconds=terms.hold_seconds), False, turn, False, placed_by, self._snapshot(terms),
+                now, None,
+            ),
+            terms.origin_stream,
+            terms.scope_id,
+            fresh=True,
+        )  # fmt: skip
+        self.stock.hold(pool_id=pool.id, qty=qty, line_id=line.id, actor=placed_by)
+        self.lines[line.id] = line
+        self._new_lines.append(line)
+        order = self.orders.get(order_id)
+        if order is not None:
+            order.lines.append(line)
+        held = (buyer, terms.shop_id)
+        self._unpaid[held] = self._unpaid.get(held, 0) + qty
+        return line
+
+    def _wait(
+        self,
+        terms: ClaimTerms,
+        pool: PoolState,
+        order_id: UUID,
+        buyer: UUID,
+        placed_by: UUID,
+        qty: int,
+        now: datetime,
+    ) -> UUID:
+        entry = self.stock.waitlist.add(
+            (
+                uuid7(), terms.shop_id, pool.id, terms.offer_id, order_id, buyer, placed_by, qty,
+                self.stock.take_rank(pool), "waiting", None, self._snapshot(terms), now, None,
+            )
+        )  # fmt: skip
+        self.stock.count_waiting(pool, 1)
+        return entry.id
+
+    # -- time and turns ------------------------------------------------------------------------------------------------
+
+    def lapse_due(self, *pool_ids: UUID) -> None:
+        """Holds of these pools whose time is up lapse. ``load`` has done it already; harmless to repeat."""
+        for line in list(self.lines.values()):
+            if line.pool_id in pool_ids and line.state == "held" and line.hold_until <= self.now:
+                self._lapse(line)
+
+    def serve_waitlist(self, *pool_ids: UUID) -> None:
+        """Free units go to those who wait, in their order. Happens by itself whenever units become free."""
+        for pool_id in pool_ids:
+            self._serve(self.stock.pool(pool_id))
+
+    def _serve(self, pool: PoolState) -> None:
+        waitlist = self.stock.waitlist
+        while pool.waiting and (entry := waitlist.head(pool.id)) is not None:
+            if pool.closed_at is not None:
+                self._leave(entry, "gone", "waiting.gone")
+                continue
+            free = pool.free
+            if free <= 0:
+                return
+            terms = self._terms_of(entry)
+            qty = min(free, entry.qty)
+            line = self._hold(
+                terms, pool, entry.order_id, entry.buyer, entry.placed_by, qty, self.now, turn=True
+            )
+            if waitlist.offered(entry, qty, line.id, self.now):
+                self.stock.count_waiting(pool, -1)
+            self._tell_line("turn.offered", line, qty=qty, hold_until=line.hold_until)
+
+    def _terms_of(self, entry: Entry) -> ClaimTerms:
+        """The promised terms; people who wait on the same terms share one object."""
+        text = entry.terms
+        if isinstance(text, str):
+            terms = self._parsed.get(text)
+            if terms is None:
+                terms = self._parsed[text] = ClaimTerms.from_snapshot(entry.snapshot())
+            return terms
+        return ClaimTerms.from_snapshot(text)
+
+    def _end(self, line: LineRow, state: str, reason: str, actor: UUID | None) -> int:
+        """The hold ends without being paid: its units go back. The one way out, so it can happen only once."""
+        units = line.live
+        line.state, line.ended_at = state, self.now
+        used, held = (line.buyer_id, line.offer_id), (line.buyer_id, line.shop_id)
+        if used in self._used:
+            self._used[used] -= units
+        if held in self._unpaid:
+            self._unpaid[held] -= units
+        if line.turn:
+            self.stock.waitlist.line_ended(line.id, "passed" if reason == "passed" else "gone")
+        self.stock.release(pool_id=line.pool_id, qty=units, line_id=line.id, actor=actor, reason=reason)
+        return units
+
+    def _lapse(self, line: LineRow) -> None:
+        if line.state == "held":
+            self._tell_line("turn.lapsed" if line.turn else "hold.lapsed", line, qty=line.live)
+            self._end(line, "lapsed", "lapsed", None)
+
+    def _held(self, line_id: UUID, buyer: UUID | None, shop_id: UUID | None) -> LineRow:
+        line = self.line(line_id, buyer=buyer, shop_id=shop_id)
+        if line.state == "held" and line.hold_until <= self.now:
+            self._lapse(line)
+        if line.state != "held":
+            raise Refused(errors.LINE_ENDED, state=line.state)
+        return line
+
+    def pass_turn(self, *, line_id: UUID, buyer: UUID) -> None:
+        """The person declines their turn; the next in line is served at once."""
+        line = self._held(line_id, buyer, None)
+        if not line.turn:
+            raise Refused(errors.LINE_NOT_TURN)
+        self._tell_line("turn.passed", line, qty=line.live)
+        self._drop_line(line, "passed", buyer)
+
+    def leave_waitlist(
+        self, *, entry_id: UUID, buyer: UUID | None = None, shop_id: UUID | None = None
+    ) -> None:
+        """The person waits no longer."""
+        if buyer is None and shop_id is None:
+            raise TypeError("say who asks: buyer or shop_id")
+        entry = self.stock.waitlist.entries.get(entry_id)
+        if (
+            entry is None
+            or entry.state != "waiting"
+            or buyer not in (None, entry.buyer)
+            or shop_id not in (None, entry.shop_id)
+        ):
+            raise Refused(errors.WAITING_UNKNOWN)
+        self._leave(entry, "passed", "waiting.left")
+
+    def _leave(self, entry: Entry, state: str, kind: str) -> None:
+        entry.state, entry.ended_at = state, self.now
+        used = (entry.buyer, entry.offer_id)
+        if used in self._used:
+            self._used[used] -= entry.qty
+        self.stock.count_waiting(self.stock.pool(entry.pool_id), -1)
+        terms = self._terms_of(entry)
+        self.news.append(
+            News(
+                kind, entry.buyer, entry.shop_id, terms.origin_stream, entry.order_id, None, entry.offer_id,
+                entry.pool_id, {"entry": entry.id, "qty": entry.qty},
+            )
+        )  # fmt: skip
+
+    def extend(self, *, line_id: UUID, buyer: UUID) -> datetime:
+        """Once per hold, the deadline moves by what the terms allow. Returns the new deadline."""
+        line = self._held(line_id, buyer, None)
+        seconds = line.snapshot.get("extension") or 0
+        if line.extended or seconds <= 0:
+            raise Refused(errors.LINE_EXTENDED, allowed=seconds)
+        line.extended = True
+        line.hold_until += timedelta(seconds=seconds)
+        self._tell_line("hold.extended", line, hold_until=line.hold_until)
+        found: datetime = line.hold_until
+        return found
+
+    # -- giving back -----------------------------------------------------------------------------------------------
+
+    def cancel(
+        self,
+        *,
+        line_id: UUID,
+        qty: int | None = None,
+        buyer: UUID | None = None,
+        shop_id: UUID | None = None,
+        actor: UUID | None = None,
+    ) -> int:
+        """Give back some or all units of an unpaid line. Returns how many units of it are left."""
+        line = self._held(line_id, buyer, shop_id)
+        live = line.live
+        if qty is not None and (type(qty) is not int or not 1 <= qty <= live):
+            raise Refused(errors.LINE_QUANTITY, live=live)
+        units = live if qty is None else qty
+        self._tell_line("line.cancelled", line, qty=units, left=live - units)
+        if units == live:
+            self._drop_line(line, "cancelled", actor or buyer)
+            return 0
+        line.qty_cancelled += units
+        used, held = (line.buyer_id, line.offer_id), (line.buyer_id, line.shop_id)
+        if used in self._used:
+            self._used[used] -= units
+        if held in self._unpaid:
+            self._unpaid[held] -= units
+        self._after_cancel(line)
+        self.stock.release(
+            pool_id=line.pool_id, qty=units, line_id=line.id, actor=actor or buyer, reason="cancelled"
+        )
+        return live - units
+
+    def _drop_line(self, line: LineRow, reason: str, actor: UUID | None) -> None:
+        units = line.live
+        self._end(line, "cancelled", reason, actor)
+        line.qty_cancelled += units
+        self._after_cancel(line)
+
+    def drop_person(
+        self, *, buyer: UUID, shop_id: UUID, scope_id: UUID | None = None, actor: UUID | None = None
+    ) -> int:
+        """Unpaid holds and waiting places of a banned person go to the next in line. Returns the units given back.
+
+        Only rows on pools of this batch are seen (see `want_person`); what was claimed meanwhile elsewhere needs
+        another call.
+        """
+        waitlist = self.stock.waitlist
+        for entry in list(waitlist.entries.values()):
+            if entry.buyer == buyer and entry.shop_id == shop_id and entry.state == "waiting":
+                if scope_id is None or self._terms_of(entry).scope_id == scope_id:
+                    self._leave(entry, "gone", "waiting.gone")
+        units = 0
+        for line in list(self.lines.values()):
+            if line.buyer_id == buyer and line.shop_id == shop_id and line.state == "held":
+                if scope_id is None or line.scope_id == scope_id:
+                    units += line.live
+                    self._tell_line("line.cancelled", line, qty=line.live, left=0)
+                    self._drop_line(line, "dropped", actor)
+        return units

@@ -1,0 +1,451 @@
+"""What every decision about orders shares: the rows, how they are locked, read and written, and the news."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from commerce.errors import Refused
+from commerce.orders import errors
+from commerce.orders.models import Adjustment, Contact, Line, Order
+from commerce.orders.rows import (
+    ATTEMPT,
+    ATTEMPT_SETS,
+    LINE,
+    LINE_GUARDS,
+    LINE_SETS,
+    ORDER_GUARDS,
+    ORDER_SETS,
+    AttemptRow,
+    LineRow,
+    OrderRow,
+    read_attempts,
+    read_due,
+    read_lines,
+    read_orders,
+)
+from commerce.orders.types import ClaimTerms, News
+from commerce.payments.models import Attempt, PaymentEvent, Refund
+from commerce.shops.models import ShopCounter
+from commerce.sql import Insert, any_of, fetch, key, lock_rows, stamp, update_rows
+from commerce.stock.services import PoolState, StockBook
+from commerce.stock.waitlist import Entry
+
+LAPSES = 200
+"""How many holds of one pool lapse per batch."""
+
+NEW_ORDER = ("id", "shop_id", "buyer_id", "scope_id", "origin_stream", "currency", "created_at")
+CONTACT = ("name", "phone", "email", "street", "postcode", "city", "country")
+_EVENT = (
+    "id", "shop_id", "gateway", "event_id", "attempt_id", "kind", "amount_minor", "currency", "outcome", "received_at",
+)  # fmt: skip
+_REFUND = (
+    "id",
+    "shop_id",
+    "attempt_id",
+    "amount_minor",
+    "reason",
+    "lines",
+    "actor_id",
+    "created_at",
+    "state",
+)
+
+
+class Core:
+    """Rows and phases; the decisions are in the classes built on it."""
+
+    rank: int = 30
+
+    def __init__(self, stock: StockBook) -> None:
+        self.stock = stock
+        self.now: datetime = datetime.min
+        self.news: list[News] = []
+        self.orders: dict[UUID, OrderRow] = {}
+        self.lines: dict[UUID, LineRow] = {}
+        self.attempts: dict[UUID, AttemptRow] = {}
+        self._baskets: dict[tuple[UUID, UUID], UUID] = {}
+        self._used: dict[tuple[UUID, UUID], int] = {}
+        self._unpaid: dict[tuple[UUID, UUID], int] = {}
+        self._snapshots: dict[int, dict[str, Any]] = {}
+        self._kept: list[ClaimTerms] = []  # so that an id in _snapshots cannot be given to another object
+        self._parsed: dict[str, ClaimTerms] = {}
+        self._counters: dict[UUID, list[int]] = {}
+        self._options: dict[UUID, tuple[Any, ...]] = {}
+        self._contacts: dict[UUID, UUID] = {}
+        self._refund_rows: dict[UUID, list[Any]] = {}
+        self._more: set[UUID] = set()
+        # what was wanted
+        self._claims: set[tuple[UUID, UUID, UUID, UUID]] = set()
+        self._want_orders: set[UUID] = set()
+        self._want_lines: set[UUID] = set()
+        self._want_entries: set[UUID] = set()
+        self._want_attempts: set[UUID] = set()
+        self._want_refunds: set[UUID] = set()
+        self._want_events: set[str] = set()
+        self._want_people: set[tuple[UUID, UUID, UUID | None]] = set()
+        self._want_checkout = False
+        # what is to be written
+        self._new_orders: list[tuple[Any, ...]] = []
+        self._new_lines: list[LineRow] = []
+        self._new_adjustments: list[tuple[Any, ...]] = []
+        self._new_events: list[tuple[Any, ...]] = []
+        self._new_refunds: list[list[Any]] = []
+        self._new_attempts: list[AttemptRow] = []
+        self._new_contacts: dict[UUID, tuple[Any, ...]] = {}
+        stock.want_through(self._resolve)
+        stock.when_freed(self._serve)
+
+    # -- want --------------------------------------------------------------------------------------------------------
+
+    def want_claim(
+        self, *, buyer: UUID, shop_id: UUID, scope_id: UUID, offer_id: UUID, pool_id: UUID
+    ) -> None:
+        """A claim of this buyer on this offer will be decided."""
+        self._claims.add((buyer, shop_id, scope_id, offer_id))
+        self.stock.want(pool_id, may_free=False)
+
+    def want_order(self, *order_ids: UUID) -> None:
+        """Orders with all their lines, waiting places, adjustments and attempts."""
+        self._want_orders.update(order_ids)
+
+    def want_checkout(self, *order_ids: UUID) -> None:
+        """Orders that will be placed, or whose delivery will be chosen: also the shop's counter and delivery options."""
+        self._want_orders.update(order_ids)
+        self._want_checkout = True
+
+    def want_lines(self, *line_ids: UUID) -> None:
+        """Lines, and with them their whole orders."""
+        self._want_lines.update(line_ids)
+
+    def want_entries(self, *entry_ids: UUID) -> None:
+        """Waiting places, and with them their whole orders."""
+        self._want_entries.update(entry_ids)
+
+    def want_payment(self, attempt_id: UUID, event_id: str | None = None) -> None:
+        """An attempt with its order; ``event_id`` of the news about it that will be decided."""
+        self._want_attempts.add(attempt_id)
+
+    def want_refunds(self, *refund_ids: UUID) -> None:
+        """Refunds that a gateway has answered, with their orders."""
+        self._want_refunds.update(refund_ids)
+
+    def want_person(self, *, buyer: UUID, shop_id: UUID, scope_id: UUID | None = None) -> None:
+        """All unpaid holds and waiting places of a person in a shop, or only in one sale of it."""
+        self._want_people.add((buyer, shop_id, scope_id))
+
+    def want_pool_holds(self, *pool_ids: UUID) -> None:
+        """Pools whose due holds lapse and whose waiting people are served, which ``load`` does by itself."""
+        self.stock.want(*pool_ids)
+
+    def _resolve(self) -> None:
+        """Find the orders and pools behind the ids that were wanted; none of these facts ever changes."""
+        found: list[str] = []
+        params: list[Any] = []
+        for ids, column, table in (
+            (self._want_lines, "id", "commerce_line"),
+            (self._want_entries, "id", "commerce_waiting"),
+            (self._want_attempts, "id", "commerce_attempt"),
+        ):
+            if ids:
+                condition, param = any_of(column, ids)
+                found.append(f"SELECT order_id FROM {table} WHERE {condition}")
+                params.append(param)
+        if self._want_refunds:
+            condition, param = any_of("r.id", self._want_refunds)
+            found.append(
+                "SELECT a.order_id FROM commerce_refund r JOIN commerce_attempt a ON a.id = r.attempt_id "
+                f"WHERE {condition}"
+            )
+            params.append(param)
+        if self._want_people:
+            condition, param = any_of("buyer_id", {buyer for buyer, _, _ in self._want_people})
+            shops, shop_param = any_of("shop_id", {shop for _, shop, _ in self._want_people})
+            for table, live in (("commerce_line", "held"), ("commerce_waiting", "waiting")):
+                found.append(
+                    f"SELECT order_id FROM {table} WHERE {condition} AND {shops} AND state = '{live}'"
+                )
+                params += [param, shop_param]
+        if found:
+            self._want_orders.update(row[0] for row in fetch(" UNION ".join(found), params, "u"))
+        if self._want_orders:
+            condition, param = any_of("order_id", self._want_orders)
+            rows = fetch(
+                f"SELECT pool_id FROM commerce_line WHERE {condition} "
+                f"UNION SELECT pool_id FROM commerce_waiting WHERE {condition} AND state = 'waiting'",
+                [param, param],
+                "u",
+            )
+            self.stock.want(*(pool for (pool,) in rows))
+
+    # -- lock and load -----------------------------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        if self._want_orders:
+            lock_rows(Order, self._want_orders)
+        if self._want_checkout:
+            lock_rows(ShopCounter, self._counter_ids())
+
+    def _counter_ids(self) -> list[UUID]:
+        condition, param = any_of("o.id", self._want_orders)
+        rows = fetch(
+            "SELECT DISTINCT c.id FROM commerce_shopcounter c JOIN commerce_order o ON o.shop_id = c.shop_id "
+            f"WHERE {condition}",
+            [param],
+            "u",
+        )
+        return [row[0] for row in rows]
+
+    def load(self, now: datetime) -> None:
+        self.now = now
+        if self._want_orders:
+            self._load_orders()
+        pools = self.stock.pools
+        due = read_due([key(pool) for pool in pools], stamp(now), LAPSES) if pools else []
+        due = [self.lines.setdefault(line.id, line) for line in due]
+        if self._claims:
+            self._load_usage()
+        busy = {line.pool_id for line in due} | self.stock.may_free
+        busy |= {pools[pool].parent_id for pool in busy if pool in pools}
+        heads = {}
+        for pool in pools.values():
+            if pool.waiting and (pool.id in busy or pool.free > 0 or pool.closed_at is not None):
+                heads[pool.id] = pool.waiting
+            elif pool.waiting:
+                self.stock.waitlist.not_loaded(pool.id)
+        self.stock.waitlist.load_heads(heads)
+        counts: dict[UUID, int] = {}
+        for line in due:
+            counts[line.pool_id] = counts.get(line.pool_id, 0) + 1
+            self._lapse(line)
+        self._more.update(pool for pool, count in counts.items() if count >= LAPSES)
+        for pool in list(pools.values()):
+            self._serve(pool)
+
+    def _load_orders(self) -> None:
+        self.orders = {order.id: order for order in read_orders(self._want_orders)}
+        condition, param = any_of("l.order_id", self._want_orders)
+        for line in read_lines(condition, [param]):
+            self.lines[line.id] = line
+            self.orders[line.order_id].lines.append(line)
+        self.stock.waitlist.load_of(self._want_orders)
+        condition, param = any_of("order_id", self._want_orders)
+        for order_id, added, discounted in fetch(
+            "SELECT order_id, SUM(CASE WHEN amount_minor > 0 THEN amount_minor ELSE 0 END), "
+            "SUM(CASE WHEN amount_minor < 0 THEN amount_minor ELSE 0 END) "
+            f"FROM commerce_adjustment WHERE {condition} GROUP BY order_id",
+            [param],
+            "uii",
+        ):
+            order = self.orders[order_id]
+            order.added_minor, order.discount_minor = int(added), int(discounted)
+        for attempt in read_attempts(self._want_orders):
+            self.attempts[attempt.id] = attempt
+            self.orders[attempt.order_id].attempts.append(attempt)
+        if self.attempts:
+            self._load_payments()
+        if self._want_checkout:
+            self._load_checkout()
+
+    def _load_payments(self) -> None:
+        condition, param = any_of("attempt_id", self.attempts)
+        for row in fetch(
+            f"SELECT attempt_id, event_id, outcome FROM commerce_paymentevent WHERE {condition} ORDER BY id",
+            [param],
+            "usj",
+        ):
+            self.attempts[row[0]].events[row[1]] = row[2]
+        for row in fetch(
+            f"SELECT id, attempt_id, amount_minor, state FROM commerce_refund WHERE {condition}",
+            [param],
+            "uuis",
+        ):
+            self.attempts[row[1]].refunded_minor += row[2]
+            self._refund_rows[row[0]] = [*row, row[3], None]
+
+    def _load_checkout(self) -> None:
+        shops = {order.shop_id for order in self.orders.values()}
+        condition, param = any_of("shop_id", shops)
+        for shop, counter, number in fetch(
+            f"SELECT shop_id, id, next_number FROM commerce_shopcounter WHERE {condition}", [param], "uui"
+        ):
+            self._counters[shop] = [counter, number, number]
+        for row in fetch(
+            "SELECT id, shop_id, kind, label, fee_minor, free_from_minor FROM commerce_deliveryoption "
+            f"WHERE {condition} AND is_active",
+            [param],
+            "uussii",
+        ):
+            self._options[row[0]] = row
+        condition, param = any_of("order_id", self._want_orders)
+        self._contacts = dict(
+            fetch(f"SELECT order_id, id FROM commerce_contact WHERE {condition}", [param], "uu")  # type: ignore[arg-type]
+        )
+
+    def _load_usage(self) -> None:
+        """Open baskets of those who claim, and what they hold, have bought and wait for."""
+        buyers, buyers_param = any_of("buyer_id", {buyer for buyer, _, _, _ in self._claims})
+        scopes, scopes_param = any_of("scope_id", {scope for _, _, scope, _ in self._claims})
+        for buyer, scope, order in fetch(
+            f"SELECT buyer_id, scope_id, id FROM commerce_order WHERE {buyers} AND {scopes} AND state = 'open'",
+            [buyers_param, scopes_param],
+            "uuu",
+        ):
+            self._baskets[buyer, scope] = order
+        shops, shops_param = any_of("shop_id", {shop for _, shop, _, _ in self._claims})
+        offers, offers_param = any_of("offer_id", {offer for _, _, _, offer in self._claims})
+        live = "SUM(qty - qty_cancelled - qty_refunded)"
+        for kind, buyer, about, units in fetch(
+            f"SELECT 'h', buyer_id, shop_id, {live} FROM commerce_line WHERE {buyers} AND {shops} AND state = 'held' "
+            "GROUP BY buyer_id, shop_id UNION ALL "
+            f"SELECT 'o', buyer_id, offer_id, {live} FROM commerce_line WHERE {buyers} AND {offers} "
+            "AND state IN ('held', 'paid') GROUP BY buyer_id, offer_id UNION ALL "
+            f"SELECT 'w', buyer_id, offer_id, SUM(qty) FROM commerce_waiting WHERE {buyers} AND {offers} "
+            "AND state = 'waiting' AND shop_id IS NOT NULL GROUP BY buyer_id, offer_id",
+            [buyers_param, shops_param, buyers_param, offers_param, buyers_param, offers_param],
+            "suui",
+        ):
+            if kind == "h":
+                self._unpaid[buyer, about] = int(units)
+            else:
+                self._used[buyer, about] = self._used.get((buyer, about), 0) + int(units)
+
+    # -- write -------------------------------------------------------------------------------------------------------
+
+    def write(self, now: datetime, insert: Insert) -> None:
+        if self._new_orders:
+            insert(Order, NEW_ORDER, self._new_orders)
+        if self._new_lines:
+            insert(Line, LINE, [line.row() for line in self._new_lines])
+        changed = [
+            (line.id, *line.changing(), *line.was[:4])
+            for line in self.lines.values()
+            if line.was is not None and line.was != line.changing()
+        ]
+        update_rows(Line, LINE_SETS, LINE_GUARDS, changed)
+        update_rows(
+            Order,
+            ORDER_SETS,
+            ORDER_GUARDS,
+            [
+                (order.id, *order.changing(), *order.guard())
+                for order in self.orders.values()
+                if order.was != order.changing()
+            ],
+        )
+        if self._new_adjustments:
+            insert(
+                Adjustment,
+                ("id", "shop_id", "order_id", "kind", "label", "amount_minor"),
+                self._new_adjustments,
+            )
+        self._write_contacts(insert)
+        update_rows(
+            ShopCounter,
+            ("next_number",),
+            ("next_number",),
+            [(counter, new, old) for counter, new, old in self._counters.values() if new != old],
+        )
+        self._write_payments(now, insert)
+
+    def _write_contacts(self, insert: Insert) -> None:
+        fresh = [(uuid7(), *row) for order, row in self._new_contacts.items() if order not in self._contacts]
+        if fresh:
+            insert(Contact, ("id", "shop_id", "order_id", *CONTACT), fresh)
+        update_rows(
+            Contact,
+            CONTACT,
+            (),
+            [(self._contacts[o], *row[2:]) for o, row in self._new_contacts.items() if o in self._contacts],
+        )
+
+    def _write_payments(self, now: datetime, insert: Insert) -> None:
+        changed = [
+            (attempt.id, *attempt.changing(), attempt.was[0])
+            for attempt in self.attempts.values()
+            if attempt.was is not None and attempt.was != attempt.changing()
+        ]
+        # before the inserts: only one attempt of an order and gateway may be live
+        update_rows(Attempt, ATTEMPT_SETS, ("state",), changed)
+        if self._new_attempts:
+            insert(Attempt, ATTEMPT, [attempt.row() for attempt in self._new_attempts])
+        if self._new_events:
+            insert(PaymentEvent, _EVENT, self._new_events)
+        if self._new_refunds:
+            insert(Refund, _REFUND, [tuple(row) for row in self._new_refunds])
+        update_rows(
+            Refund,
+            ("state", "settled_at"),
+            ("state",),
+            [(row[0], row[3], row[5], row[4]) for row in self._refund_rows.values() if row[3] != row[4]],
+        )
+
+    # -- answers and helpers -----------------------------------------------------------------------------------------
+
+    def more(self) -> set[UUID]:
+        """Pools on which due holds or waiting people were left for the next batch."""
+        left = {
+            pool.id
+            for pool in self.stock.pools.values()
+            if pool.waiting and (pool.free > 0 or pool.closed_at is not None)
+        }
+        return self._more | left
+
+    def order(self, order_id: UUID, *, buyer: UUID | None = None, shop_id: UUID | None = None) -> OrderRow:
+        """The order, for its buyer or for the staff of its shop."""
+        order = self.orders.get(order_id)
+        if order is None or not _may(order, buyer, shop_id):
+            raise Refused(errors.ORDER_UNKNOWN)
+        return order
+
+    def line(self, line_id: UUID, *, buyer: UUID | None = None, shop_id: UUID | None = None) -> LineRow:
+        """The line, for its buyer or for the staff of its shop."""
+        line = self.lines.get(line_id)
+        if line is None or not _may(line, buyer, shop_id):
+            raise Refused(errors.LINE_UNKNOWN)
+        return line
+
+    def _tell_order(self, kind: str, order: OrderRow, **facts: Any) -> None:
+        self.news.append(
+            News(kind, order.buyer_id, order.shop_id, order.origin_stream, order.id, facts=facts),
+        )
+
+    def _tell_line(self, kind: str, line: LineRow, **facts: Any) -> None:
+        self.news.append(
+            News(
+                kind, line.buyer_id, line.shop_id, line.origin_stream, line.order_id, line.id, line.offer_id,
+                line.pool_id, facts,
+            )
+        )  # fmt: skip
+
+    # -- what one group of decisions needs of another ----------------------------------------------------------------
+
+    def _serve(self, pool: PoolState) -> None:
+        raise NotImplementedError
+
+    def _lapse(self, line: LineRow) -> None:
+        raise NotImplementedError
+
+    def _leave(self, entry: Entry, state: str, kind: str) -> None:
+        raise NotImplementedError
+
+    def _drop_line(self, line: LineRow, reason: str, actor: UUID | None) -> None:
+        raise NotImplementedError
+
+    def _after_cancel(self, line: LineRow) -> None:
+        raise NotImplementedError
+
+    def _sell_lines(self, order: OrderRow) -> None:
+        raise NotImplementedError
+
+    def _mark_paid(self, order: OrderRow) -> None:
+        raise NotImplementedError
+
+
+def _may(row: OrderRow | LineRow, buyer: UUID | None, shop_id: UUID | None) -> bool:
+    if buyer is None and shop_id is None:
+        raise TypeError("say who asks: buyer or shop_id")
+    return (buyer is None or row.buyer_id == buyer) and (shop_id is None or row.shop_id == shop_id)
