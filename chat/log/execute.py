@@ -1,0 +1,133 @@
+"""`execute()`: the one way to change anything that a stream's log tells. Sync, callable from anywhere.
+
+In a serving process requests go through its lane; in a management command, a shell or a test they run at once, in
+the caller's thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from uuid_utils.compat import uuid7
+
+from chat.log import registry, transaction
+from chat.log.batch import SYSTEM, Outcome, Request
+from chat.log.errors import Refused, busy
+from chat.log.lane import Lane
+
+# How long a synchronous caller waits for the lane, in seconds. Afterwards the outcome is unknown, not undone.
+ANSWER_TIMEOUT = 15.0
+
+_lane: Lane | None = None
+_listeners: list[Callable[[Outcome], None]] = []
+
+
+def use_lane(lane: Lane | None) -> None:
+    """Make this process a serving one: from now on `execute` goes through `lane` (None: no longer)."""
+    global _lane  # noqa: PLW0603 - one lane per process by design
+    _lane = lane
+
+
+def current_lane() -> Lane | None:
+    return _lane
+
+
+def on_outcome(listener: Callable[[Outcome], None]) -> None:
+    """Hear of every transaction that this process commits outside a lane (a lane has its own listener)."""
+    _listeners.append(listener)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A command's stored answer; `repeated` when the command had been carried out before."""
+
+    answer: dict[str, Any]
+    repeated: bool
+
+
+def build(
+    stream_id: UUID,
+    name: str,
+    body: Any,
+    *,
+    actor_id: UUID,
+    client_id: UUID | None = None,
+) -> Request:
+    """Make a request. `body` is the command's struct, or what converts to it (dict, raw JSON bytes).
+
+    Raises `Refused`: `command.unknown`, `command.invalid`.
+    """
+    spec = registry.COMMANDS.get(name)
+    if spec is None or (spec.system and actor_id != SYSTEM):
+        raise Refused("command.unknown", name=name[:40])
+    return Request(spec, stream_id, actor_id, client_id or uuid7(), parse(spec, body))
+
+
+def parse(spec: registry.CommandSpec, body: Any) -> msgspec.Struct:
+    """Decode and validate a command's body. Raises `Refused("command.invalid")` with the first reason."""
+    try:
+        if isinstance(body, spec.body):
+            return body
+        if isinstance(body, bytes | msgspec.Raw):
+            return msgspec.json.decode(body, type=spec.body)
+        return msgspec.convert(body, type=spec.body)
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
+        raise Refused("command.invalid", reason=str(error)[:200]) from None
+
+
+def execute_all(requests: Sequence[Request]) -> None:
+    """Carry out requests and wait: afterwards each has `answer` or `error`."""
+    lane = _lane
+    if lane is None or lane.owns_current_thread():
+        waiting = list(requests)
+        while waiting:
+            outcome = transaction.run(waiting)
+            for listener in _listeners:
+                listener(outcome)
+            waiting = outcome.deferred
+        for r in requests:
+            if r.done is not None:
+                r.done(r)
+        return
+    finished = threading.Semaphore(0)
+    count = 0
+    for r in requests:
+        r.done = lambda _request: finished.release()
+        try:
+            lane.submit(r)
+        except Refused as refusal:
+            r.error = refusal
+        else:
+            count += 1
+    for _ in range(count):
+        if not finished.acquire(timeout=ANSWER_TIMEOUT):
+            break
+    for r in requests:
+        if r.answer is None and r.error is None:
+            r.error = busy(retry_after=2.0)
+
+
+def execute(
+    stream_id: UUID,
+    name: str,
+    body: Any = None,
+    *,
+    actor_id: UUID = SYSTEM,
+    client_id: UUID | None = None,
+) -> Answered:
+    """Carry out one command on a stream and return its answer once it is durable.
+
+    Raises `Refused` (or a registered refusal) when it cannot be done; with `temporary`, the same `client_id` may be
+    tried again.
+    """
+    request = build(stream_id, name, {} if body is None else body, actor_id=actor_id, client_id=client_id)
+    execute_all([request])
+    if request.error is not None:
+        raise request.error
+    assert request.answer is not None
+    return Answered(request.answer, request.repeated)

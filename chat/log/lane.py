@@ -1,0 +1,178 @@
+"""The writer lane of a serving process: one thread, one database connection, one transaction at a time.
+
+What arrives while a transaction runs shares the next one; the previous commit is the timer. Requests are drawn
+round-robin over streams, so that a flooded room delays a quiet one by no more than one batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from uuid import UUID
+
+from django.db import connection
+
+from chat.log import transaction
+from chat.log.batch import SYSTEM, Outcome, Request
+from chat.log.errors import busy
+
+logger = logging.getLogger(__name__)
+
+BATCH_LIMIT = 500
+STREAM_LIMIT = 5_000
+ACTOR_LIMIT = 50
+LANE_LIMIT = 20_000
+# A stream that stays locked is tried again after this long, in seconds.
+LOCKED_PAUSE = 0.02
+
+
+class Lane:
+    """Queues of requests per stream and the thread that carries them out.
+
+    `on_outcome` is called in the lane's thread after each commit, before the requests' own `done` callbacks: news
+    leave before anybody can ask for more.
+    """
+
+    def __init__(self, on_outcome: Callable[[Outcome], None]) -> None:
+        self._on_outcome = on_outcome
+        self._wake = threading.Condition()
+        self._queues: dict[UUID, deque[Request]] = {}
+        self._turns: deque[UUID] = deque()
+        self._waiting = 0
+        self._per_actor: dict[UUID, int] = {}
+        self._stopping = False
+        self._paused: dict[UUID, float] = {}
+        self._thread = threading.Thread(target=self._run, name="lane", daemon=True)
+        self.batches = 0
+        self.executed = 0
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Carry out what waits, then end the thread. Later requests are answered `server.busy`."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join(timeout)
+
+    @property
+    def waiting(self) -> int:
+        return self._waiting
+
+    def owns_current_thread(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def submit(self, request: Request) -> None:
+        """Queue a request from any thread; its `done` is called in the lane's thread.
+
+        Raises `Refused` (`server.busy`) when the stream, the actor or the lane has too much waiting.
+        """
+        with self._wake:
+            queue = self._queues.get(request.stream_id)
+            actor = request.actor_id
+            if (
+                self._stopping
+                or self._waiting >= LANE_LIMIT
+                or (queue is not None and len(queue) >= STREAM_LIMIT)
+                or (actor != SYSTEM and self._per_actor.get(actor, 0) >= ACTOR_LIMIT)
+            ):
+                raise busy()
+            if queue is None:
+                queue = self._queues[request.stream_id] = deque()
+                self._turns.append(request.stream_id)
+            queue.append(request)
+            self._waiting += 1
+            self._per_actor[actor] = self._per_actor.get(actor, 0) + 1
+            self._wake.notify()
+
+    def _draw(self) -> list[Request]:
+        """Take the next batch: one request per stream and turn, streams in rotation."""
+        now = time.monotonic()
+        drawn: list[Request] = []
+        paused: list[UUID] = []
+        while self._turns and len(drawn) < BATCH_LIMIT:
+            stream_id = self._turns.popleft()
+            if self._paused.get(stream_id, 0) > now:
+                paused.append(stream_id)
+                continue
+            queue = self._queues[stream_id]
+            # alone, a stream takes the whole batch in one go
+            quota = BATCH_LIMIT if not self._turns else max(1, BATCH_LIMIT // (len(self._turns) + 1) // 4)
+            for _ in range(min(quota, len(queue), BATCH_LIMIT - len(drawn))):
+                drawn.append(queue.popleft())
+            if queue:
+                self._turns.append(stream_id)
+            else:
+                del self._queues[stream_id]
+                self._paused.pop(stream_id, None)
+        self._turns.extend(paused)
+        self._waiting -= len(drawn)
+        for r in drawn:
+            left = self._per_actor[r.actor_id] - 1
+            if left:
+                self._per_actor[r.actor_id] = left
+            else:
+                del self._per_actor[r.actor_id]
+        return drawn
+
+    def _run(self) -> None:
+        try:
+            while True:
+                with self._wake:
+                    while not self._waiting and not self._stopping:
+                        self._wake.wait()
+                    if self._stopping and not self._waiting:
+                        return
+                    batch = self._draw()
+                    if not batch:
+                        self._wake.wait(LOCKED_PAUSE)
+                        continue
+                self._carry_out(batch)
+        finally:
+            connection.close()
+
+    def _carry_out(self, batch: list[Request]) -> None:
+        try:
+            outcome = transaction.run(batch)
+        except Exception:
+            # `run` answers for everything it knows; whatever is left must not end the lane
+            logger.exception("a batch of %d commands failed outside its transaction", len(batch))
+            for r in batch:
+                r.error = busy()
+            outcome = Outcome()
+            connection.close()
+        self.batches += 1
+        self.executed += len(batch) - len(outcome.deferred)
+        try:
+            self._on_outcome(outcome)
+        except Exception:
+            logger.exception(
+                "news of a committed batch could not be handed on; readers will find it in the log"
+            )
+        waiting = set()
+        if outcome.deferred:
+            waiting = {id(r) for r in outcome.deferred}
+            self._put_back(outcome.deferred)
+        for r in batch:
+            if id(r) not in waiting and r.done is not None:
+                try:
+                    r.done(r)
+                except Exception:
+                    logger.exception("an answer could not be handed on")
+
+    def _put_back(self, deferred: list[Request]) -> None:
+        until = time.monotonic() + LOCKED_PAUSE
+        with self._wake:
+            for r in reversed(deferred):
+                queue = self._queues.get(r.stream_id)
+                if queue is None:
+                    queue = self._queues[r.stream_id] = deque()
+                    self._turns.append(r.stream_id)
+                queue.appendleft(r)
+                self._paused[r.stream_id] = until
+                self._waiting += 1
+                self._per_actor[r.actor_id] = self._per_actor.get(r.actor_id, 0) + 1

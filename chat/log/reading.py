@@ -1,0 +1,202 @@
+"""Reading the log: replay after a position, history pages, snapshots, heads. Readers hold no long transactions."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from chat.log import clock, registry
+from chat.log.batch import CommittedEvent, encode
+from chat.log.models import Event, Receipt, Stream, StreamHead
+from chat.log.transaction import at_ms, encode_event
+from chat.log.visibility import Viewer, visible, visible_q
+
+# A client that missed more events than this gets a snapshot instead.
+REPLAY_LIMIT = 500
+# Rendered public snapshot parts kept per process.
+SNAPSHOT_CACHE = 256
+
+
+@contextmanager
+def consistent() -> Iterator[None]:
+    """One state of the database for several reads, without taking the writer's lock."""
+    if connection.in_atomic_block:
+        yield
+    elif connection.vendor == "postgresql":
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+    else:
+        # Django would begin IMMEDIATE, which waits for writers; a deferred transaction reads beside them
+        with connection.cursor() as cursor:
+            cursor.execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                cursor.execute("ROLLBACK")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a stream's log stands."""
+
+    kind: str
+    tenant_id: UUID | None
+    seq: int
+    floor: int
+    epoch: int
+
+
+def positions(stream_ids: Sequence[UUID]) -> dict[UUID, Position]:
+    """Kind and head of each of these streams that exists."""
+    rows = StreamHead.objects.filter(stream_id__in=stream_ids).values_list(
+        "stream_id", "stream__kind", "stream__tenant_id", "seq", "floor", "epoch"
+    )
+    return {row[0]: Position(*row[1:]) for row in rows}
+
+
+def access(stream_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, registry.Access]:
+    """What this person may read, for every id asked about: an unknown stream looks like a forbidden one."""
+    kinds: dict[str, list[UUID]] = {}
+    for stream_id, kind in Stream.objects.filter(id__in=stream_ids).values_list("id", "kind"):
+        kinds.setdefault(kind, []).append(stream_id)
+    found: dict[UUID, registry.Access] = {}
+    for kind, ids in kinds.items():
+        provider = registry.ACCESS.get(kind)
+        if provider is not None:
+            found.update(provider(ids, person_id))
+    nothing = registry.Access(read=False)
+    return {stream_id: found.get(stream_id, nothing) for stream_id in stream_ids}
+
+
+def hydrate(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Bodies as today's readers see them: (kind, stored body) in, wire bodies out, in the same order."""
+    bodies: list[dict[str, Any]] = [body for _, body in rows]
+    by_kind: dict[str, list[int]] = {}
+    for i, (kind, _) in enumerate(rows):
+        spec = registry.EVENTS.get(kind)
+        if spec is not None and spec.hydrate is not None:
+            by_kind.setdefault(kind, []).append(i)
+    for kind, places in by_kind.items():
+        refill = registry.EVENTS[kind].hydrate
+        assert refill is not None
+        for place, body in zip(places, refill([bodies[i] for i in places]), strict=True):
+            bodies[place] = body
+    return bodies
+
+
+def events_after(stream_id: UUID, after: int, upto: int, limit: int = REPLAY_LIMIT) -> list[CommittedEvent]:
+    """Every event of `after < seq <= upto`, whoever may see it, encoded: what a hub fills a hole with."""
+    rows = list(
+        Event.objects.filter(stream_id=stream_id, seq__gt=after, seq__lte=upto)
+        .order_by("seq")
+        .values_list("seq", "kind", "audience", "person_id", "body", "at")[:limit]
+    )
+    bodies = hydrate([(row[1], row[4]) for row in rows])
+    return [
+        CommittedEvent(
+            seq,
+            kind,
+            audience,
+            person_id,
+            encode_event(seq, kind, at_ms(at), body),
+            UUID(stored["person"]) if stored.get("person") else None,
+        )
+        for (seq, kind, audience, person_id, stored, at), body in zip(rows, bodies, strict=True)
+    ]
+
+
+def replay(stream_id: UUID, viewer: Viewer, after: int, upto: int) -> list[bytes]:
+    """The encoded events of `after < seq <= upto` that this viewer may see."""
+    return [
+        e.wire
+        for e in events_after(stream_id, after, upto, limit=upto - after)
+        if visible(e.audience, e.person_id, viewer)
+    ]
+
+
+def history(stream_id: UUID, viewer: Viewer, before: int, kinds: Sequence[str], limit: int) -> list[bytes]:
+    """The newest `limit` visible events of these kinds below `before`, oldest first."""
+    rows = list(
+        Event.objects.filter(visible_q(viewer), stream_id=stream_id, seq__lt=before, kind__in=kinds)
+        .order_by("-seq")
+        .values_list("seq", "kind", "body", "at")[:limit]
+    )[::-1]
+    bodies = hydrate([(row[1], row[2]) for row in rows])
+    return [
+        encode_event(seq, kind, at_ms(at), body)
+        for (seq, kind, _, at), body in zip(rows, bodies, strict=True)
+    ]
+
+
+class _SnapshotCache:
+    """Public parts, rendered, per (stream, head seq, part). Thread-safe; forgets the oldest."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._parts: OrderedDict[tuple[UUID, int, int], dict[str, Any]] = OrderedDict()
+
+    def get(self, key: tuple[UUID, int, int]) -> dict[str, Any] | None:
+        with self._lock:
+            return self._parts.get(key)
+
+    def put(self, key: tuple[UUID, int, int], value: dict[str, Any]) -> None:
+        with self._lock:
+            self._parts[key] = value
+            while len(self._parts) > SNAPSHOT_CACHE:
+                self._parts.popitem(last=False)
+
+
+_cache = _SnapshotCache()
+
+
+def snapshot(stream_id: UUID, viewer: Viewer) -> bytes:
+    """One state of a stream for one viewer, with the head it belongs to: `snapshot + later events = fresh snapshot`."""
+    with consistent():
+        position = positions([stream_id])[stream_id]
+        parts = registry.SNAPSHOTS.get(position.kind, [])
+        key = (stream_id, position.epoch, position.seq)
+        public = _cache.get(key)
+        if public is None:
+            public = {p.name: p.public(stream_id) for p in parts if p.public is not None}
+            if not connection.in_atomic_block or connection.vendor == "postgresql":
+                _cache.put(key, public)
+        personal = {p.name: p.personal(stream_id, viewer) for p in parts if p.personal is not None}
+        latest = latest_values([stream_id]).get(stream_id, {})
+        moment = clock.now()
+    return encode(
+        {
+            "stream": stream_id,
+            "kind": position.kind,
+            "epoch": position.epoch,
+            "seq": position.seq,
+            "time": at_ms(moment),
+            "public": public,
+            "personal": personal,
+            "latest": latest,
+        }
+    )
+
+
+def latest_values(stream_ids: Sequence[UUID]) -> dict[UUID, dict[str, tuple[int, Any]]]:
+    """The latest values of these streams from every provider: {stream: {key: (version, value)}}."""
+    found: dict[UUID, dict[str, tuple[int, Any]]] = {}
+    for provider in registry.LATEST:
+        for stream_id, values in provider(stream_ids).items():
+            found.setdefault(stream_id, {}).update(values)
+    return found
+
+
+def receipts(actor_id: UUID, client_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """The stored answers of this person's command ids; an id without one was never carried out."""
+    return dict(
+        Receipt.objects.filter(actor_id=actor_id, client_id__in=client_ids).values_list("client_id", "answer")
+    )

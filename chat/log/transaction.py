@@ -1,0 +1,316 @@
+"""One transaction for many commands: lock, look up receipts, load, decide, number, write, commit.
+
+The order of locks is written once, here: stream heads by id, then parts by rank (pools by id, then the rest).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+
+from chat.log import clock, store
+from chat.log.batch import (
+    SYSTEM,
+    Batch,
+    Committed,
+    CommittedEvent,
+    Outcome,
+    Request,
+    encode,
+)
+from chat.log.errors import Refused, busy
+from chat.log.models import Event
+from chat.log.registry import REFUSALS
+
+logger = logging.getLogger(__name__)
+
+# Receipts are kept this long; an older client id is refused, because a repeat could not be recognised.
+RECEIPT_RETENTION = timedelta(days=7)
+# How long a stream may stay locked by somebody else before its commands are answered `server.busy`, in seconds.
+LOCKED_PATIENCE = 3.0
+# A wait this short for a locked head costs less than a smaller batch.
+HEAD_WAIT_MS = 5
+# The whole of a failing batch is searched for its poisoned commands for this long, in seconds.
+BISECT_BUDGET = 2.0
+# Postgres: what makes a transaction worth repeating as it is.
+_SERIALIZATION = {"40001", "40P01"}
+_LOCK_TIMEOUT = "55P03"
+
+
+def sqlstate(error: BaseException) -> str:
+    """The SQLSTATE behind a Django database error, or '' where there is none."""
+    cause: BaseException | None = error
+    while cause is not None:
+        state = getattr(cause, "sqlstate", None)
+        if state:
+            return str(state)
+        cause = cause.__cause__
+    return ""
+
+
+def run(requests: Sequence[Request]) -> Outcome:
+    """Carry out these requests in as few transactions as possible, and set `answer` or `error` on each.
+
+    Never raises for what a request or the database does: a deadlock is retried once, a lost connection is looked up
+    in the receipts, a poisoned command is found by bisection and fails alone. Requests of streams that somebody else
+    keeps locked come back in `Outcome.deferred`, untouched.
+    """
+    outcome = Outcome()
+    _run(list(requests), outcome, deadline=time.monotonic() + BISECT_BUDGET, retries=1)
+    return outcome
+
+
+def _run(requests: list[Request], outcome: Outcome, *, deadline: float, retries: int) -> None:
+    for r in requests:
+        r.answer, r.error, r.repeated = None, None, False
+    try:
+        _attempt(requests, outcome)
+    except (OperationalError, InterfaceError) as error:
+        _after_database_trouble(requests, outcome, error, deadline=deadline, retries=retries)
+    except Exception as error:
+        if isinstance(error, DatabaseError) and retries > 0 and not connection.is_usable():
+            _after_database_trouble(requests, outcome, error, deadline=deadline, retries=retries)
+        else:
+            _bisect(requests, outcome, error, deadline=deadline)
+
+
+def _after_database_trouble(
+    requests: list[Request], outcome: Outcome, error: Exception, *, deadline: float, retries: int
+) -> None:
+    state = sqlstate(error)
+    if not connection.in_atomic_block:
+        # after a failure at COMMIT nobody knows; the next attempt starts from the receipts on a new connection
+        connection.close()
+    if retries > 0 and (state in _SERIALIZATION or state != _LOCK_TIMEOUT):
+        _run(requests, outcome, deadline=deadline, retries=retries - 1)
+        return
+    if state == _LOCK_TIMEOUT and len(requests) > 1 and time.monotonic() < deadline:
+        # only those who need the lock that could not be had are told to wait
+        _bisect(requests, outcome, error, deadline=deadline)
+        return
+    logger.warning("transaction of %d commands failed: %s %s", len(requests), type(error).__name__, state)
+    for r in requests:
+        r.error = busy() if state else Refused("server.unavailable", temporary=True, retry_after=2.0)
+
+
+def _bisect(requests: list[Request], outcome: Outcome, error: Exception, *, deadline: float) -> None:
+    if len(requests) == 1:
+        request = requests[0]
+        if sqlstate(error) == _LOCK_TIMEOUT:
+            request.error = busy()
+        else:
+            logger.error("command %s failed", request.spec.name, exc_info=error)
+            request.error = Refused("server.error")
+        return
+    if time.monotonic() > deadline:
+        logger.error(
+            "batch of %d commands failed and time to search it is over", len(requests), exc_info=error
+        )
+        for r in requests:
+            r.error = busy()
+        return
+    middle = len(requests) // 2
+    _run(requests[:middle], outcome, deadline=deadline, retries=1)
+    _run(requests[middle:], outcome, deadline=deadline, retries=1)
+
+
+def _attempt(requests: list[Request], outcome: Outcome) -> None:
+    batch = Batch(requests)
+    with transaction.atomic():
+        deferred = _lock_streams(batch, requests)
+        live = [r for r in requests if r not in deferred] if deferred else requests
+        fresh, doubled = _answer_repeats(live)
+        _declare(batch, fresh)
+        parts = sorted(batch.parts.values(), key=lambda p: p.rank)
+        for part in parts:
+            part.lock()
+        batch.now = clock.now()
+        for part in parts:
+            part.load(batch.now)
+        accepted = _decide(batch, fresh)
+        for part in parts:
+            part.finish(batch.now)
+        # a part may have been made by `finish` of none: the list is fixed once loading has begun
+        for part in parts:
+            part.write(batch.now, store.insert_rows)
+        committed = _write_log(batch)
+        store.write_receipts([r for r in accepted if not r.promised], batch.now)
+        store.keep_promises([r.client_id for r in live if r.promised])
+        store.write_promises(list(batch.promises.values()), batch.now)
+    for second, first in doubled:
+        _repeat_first(second, first)
+    outcome.deferred.extend(deferred)
+    outcome.committed.extend(committed)
+    outcome.signals.extend(batch.signals.values())
+    outcome.doorbells |= batch.doorbells
+    outcome.promised_now |= any(p.at is None or p.at <= batch.now for p in batch.promises.values())
+    for callback in batch.on_commit:
+        callback()
+
+
+def _lock_streams(batch: Batch, requests: list[Request]) -> list[Request]:
+    """Lock every stream named; leave out those that stay locked past a few milliseconds."""
+    wanted = {r.stream_id for r in requests}
+    batch.heads = store.lock_heads(wanted, skip_locked=True)
+    missing = wanted - batch.heads.keys()
+    if not missing:
+        return []
+    if connection.vendor == "postgresql":
+        batch.heads.update(_lock_briefly(missing))
+        missing = wanted - batch.heads.keys()
+    existing = store.existing_streams(missing) if missing else set()
+    deferred: list[Request] = []
+    now = time.monotonic()
+    for r in requests:
+        if r.stream_id not in missing:
+            continue
+        if r.stream_id not in existing:
+            r.error = Refused("stream.unknown")
+            continue
+        r.first_deferred_at = r.first_deferred_at or now
+        if now - r.first_deferred_at > LOCKED_PATIENCE:
+            r.error = busy()
+        else:
+            deferred.append(r)
+    return deferred
+
+
+def _lock_briefly(stream_ids: set[UUID]) -> dict[UUID, store.Head]:
+    # Waiting for a head while holding others may close a circle with another process: the wait is shorter than
+    # deadlock detection and ends in a skip, never in a deadlock.
+    found: dict[UUID, store.Head] = {}
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{HEAD_WAIT_MS}ms"])
+            found = store.lock_heads(stream_ids, skip_locked=False)
+            cursor.execute("SELECT set_config('lock_timeout', '3s', true)")
+    except OperationalError as error:
+        if sqlstate(error) != _LOCK_TIMEOUT:
+            raise
+    return found
+
+
+def _answer_repeats(
+    requests: list[Request],
+) -> tuple[list[Request], list[tuple[Request, Request]]]:
+    """Give requests that were answered before their stored answer.
+
+    Returns the others, and apart from them the second ones of those that came twice, each with its first.
+    """
+    open_requests = [r for r in requests if r.error is None]
+    promised = [r.client_id for r in open_requests if r.promised]
+    open_promises = store.open_promises(promised) if promised else set()
+    receipts = store.find_receipts([r for r in open_requests if not r.promised])
+    fresh: list[Request] = []
+    doubled: list[tuple[Request, Request]] = []
+    seen: dict[tuple[UUID, UUID], Request] = {}
+    for r in open_requests:
+        key = (r.client_id, r.actor_id)
+        known = receipts.get(key)
+        if r.promised and r.client_id not in open_promises:
+            # another process has executed this row
+            r.repeated, r.answer = True, {}
+        elif known is not None:
+            _repeat(r, *known)
+        elif key in seen:
+            doubled.append((r, seen[key]))
+        else:
+            seen[key] = r
+            fresh.append(r)
+    return fresh, doubled
+
+
+def _repeat(request: Request, fingerprint: str, answer: dict[str, object]) -> None:
+    request.repeated = True
+    if fingerprint != request.fingerprint:
+        request.error = Refused("command.reused")
+    else:
+        request.answer = answer
+
+
+def _repeat_first(second: Request, first: Request) -> None:
+    second.repeated = True
+    if first.fingerprint != second.fingerprint:
+        second.error = Refused("command.reused")
+    else:
+        second.answer, second.error = first.answer, first.error
+
+
+def _declare(batch: Batch, requests: list[Request]) -> None:
+    by_command: dict[str, list[Request]] = {}
+    for r in requests:
+        if batch.heads[r.stream_id].kind not in r.spec.stream_kinds:
+            r.error = Refused("stream.wrong_kind")
+        else:
+            by_command.setdefault(r.spec.name, []).append(r)
+    for same in by_command.values():
+        same[0].spec.handler.declare(batch, same)
+
+
+def _decide(batch: Batch, requests: list[Request]) -> list[Request]:
+    """Decide in arrival order. Returns the accepted ones."""
+    accepted: list[Request] = []
+    refusals = tuple(REFUSALS)
+    oldest = batch.now - RECEIPT_RETENTION
+    for r in requests:
+        if r.error is not None:
+            continue
+        if r.actor_id != SYSTEM and uuid7_time_ms(r.client_id) < oldest.timestamp() * 1000:
+            r.error = Refused("command.too_old")
+            continue
+        try:
+            r.answer = r.spec.handler.decide(batch, r)
+        except refusals as refusal:
+            r.error = refusal
+        else:
+            accepted.append(r)
+    return accepted
+
+
+def uuid7_time_ms(value: UUID) -> int:
+    """The Unix time in milliseconds inside a UUIDv7."""
+    return value.int >> 80
+
+
+def _write_log(batch: Batch) -> list[Committed]:
+    rows = []
+    committed = []
+    new_seqs = {}
+    at_ms = int(batch.now.timestamp() * 1000)
+    for stream_id, events in batch.events.items():
+        head = batch.heads[stream_id]
+        first = head.seq + 1
+        travelling = []
+        for seq, e in enumerate(events, first):
+            rows.append((stream_id, seq, e.kind, e.audience, e.person_id, e.body, batch.now))
+            travelling.append(
+                CommittedEvent(
+                    seq,
+                    e.kind,
+                    e.audience,
+                    e.person_id,
+                    encode_event(seq, e.kind, at_ms, e.wire),
+                    UUID(e.body["person"]) if e.body.get("person") else None,
+                )
+            )
+        last = head.seq + len(events)
+        new_seqs[stream_id] = last
+        committed.append(Committed(stream_id, head.epoch, first, last, tuple(travelling)))
+    store.insert_rows(Event, ("stream_id", "seq", "kind", "audience", "person_id", "body", "at"), rows)
+    store.write_heads(new_seqs)
+    return committed
+
+
+def encode_event(seq: int, kind: str, at_ms: int, body: dict[str, object]) -> bytes:
+    """An event as every reader gets it, live and in replay."""
+    return encode({"seq": seq, "kind": kind, "at": at_ms, "body": body})
+
+
+def at_ms(moment: datetime) -> int:
+    """Unix time in milliseconds: how the wire writes moments."""
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,139 @@
+"""The messages of a batch: new ones, and those that are deleted, pinned or reported."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from chat.log.batch import Batch, Insert, Part
+from chat.messages.models import Message, MessageReport, Pin
+
+
+@dataclass(slots=True)
+class Known:
+    id: UUID
+    room_id: UUID
+    author_id: UUID
+    text: str
+    hidden: bool
+    deleted: bool
+    name: str
+
+
+class MessageBook(Part):
+    rank: ClassVar[int] = 40
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(batch)
+        self._wanted: set[UUID] = set()
+        self._wanted_of: set[tuple[UUID, UUID]] = set()
+        self.known: dict[UUID, Known] = {}
+        self._new: list[tuple[object, ...]] = []
+        self._deleted: list[UUID] = []
+        self._cleared: list[tuple[UUID, UUID]] = []
+        self._pins: dict[UUID, tuple[UUID, UUID, UUID] | None] = {}
+        self._reports: list[tuple[object, ...]] = []
+        self.pinned: set[UUID] = set()
+        self.reported: set[tuple[UUID, UUID]] = set()
+        self.pin_counts: Counter[UUID] = Counter()
+
+    def want(self, message_id: UUID) -> None:
+        self._wanted.add(message_id)
+
+    def load(self, now: datetime) -> None:
+        if not self._wanted:
+            return
+        rows = Message.objects.filter(id__in=self._wanted).values_list(
+            "id", "room_id", "author_id", "text", "hidden", "deleted_at", "author__name"
+        )
+        for id_, room_id, author_id, text, hidden, deleted_at, name in rows:
+            self.known[id_] = Known(id_, room_id, author_id, text, hidden, deleted_at is not None, name)
+        rooms = {known.room_id for known in self.known.values()}
+        self.pin_counts.update(Pin.objects.filter(room_id__in=rooms).values_list("room_id", flat=True))
+        self.pinned = set(
+            Pin.objects.filter(message_id__in=self._wanted).values_list("message_id", flat=True)
+        )
+        self.reported = set(
+            MessageReport.objects.filter(message_id__in=self._wanted).values_list("message_id", "reporter_id")
+        )
+
+    def find(self, message_id: UUID, room_id: UUID) -> Known | None:
+        """A message of that room that is still there."""
+        known = self.known.get(message_id)
+        return known if known is not None and known.room_id == room_id and not known.deleted else None
+
+    def add(
+        self,
+        *,
+        tenant_id: UUID,
+        room_id: UUID,
+        author_id: UUID,
+        text: str,
+        reply_to: UUID | None,
+        hidden: bool,
+    ) -> UUID:
+        message_id = uuid7()
+        self._new.append(
+            (message_id, tenant_id, room_id, author_id, text, reply_to, hidden, self.batch.now, None)
+        )
+        return message_id
+
+    def delete(self, known: Known) -> None:
+        known.deleted = True
+        self._deleted.append(known.id)
+
+    def clear(self, room_id: UUID, person_id: UUID) -> None:
+        """Delete everything a person has written in a room."""
+        self._cleared.append((room_id, person_id))
+        for known in self.known.values():
+            if known.room_id == room_id and known.author_id == person_id:
+                known.deleted = True
+
+    def pin(self, known: Known, tenant_id: UUID, by: UUID) -> None:
+        self.pinned.add(known.id)
+        self.pin_counts[known.room_id] += 1
+        self._pins[known.id] = (tenant_id, known.room_id, by)
+
+    def unpin(self, known: Known) -> None:
+        self.pinned.discard(known.id)
+        self.pin_counts[known.room_id] -= 1
+        self._pins[known.id] = None
+
+    def report(self, known: Known, tenant_id: UUID, by: UUID, reason: str) -> None:
+        self.reported.add((known.id, by))
+        self._reports.append((uuid7(), tenant_id, known.room_id, known.id, by, reason, self.batch.now, None))
+
+    def write(self, now: datetime, insert: Insert) -> None:
+        insert(
+            Message,
+            ("id", "tenant_id", "room_id", "author_id", "text", "reply_to", "hidden", "at", "deleted_at"),
+            self._new,  # type: ignore[arg-type]
+        )
+        if self._deleted:
+            Message.objects.filter(id__in=self._deleted).update(text="", deleted_at=now)
+            Pin.objects.filter(message_id__in=self._deleted).delete()
+        for room_id, person_id in self._cleared:
+            mine = Message.objects.filter(room_id=room_id, author_id=person_id, deleted_at__isnull=True)
+            Pin.objects.filter(message__in=mine).delete()
+            mine.update(text="", deleted_at=now)
+        if self._pins:
+            Pin.objects.filter(message_id__in=list(self._pins)).delete()
+            insert(
+                Pin,
+                ("id", "tenant_id", "room_id", "message_id", "pinned_by_id", "at"),
+                [
+                    (uuid7(), pin[0], pin[1], message_id, pin[2], now)
+                    for message_id, pin in self._pins.items()
+                    if pin is not None and message_id not in self._deleted
+                ],
+            )
+        insert(
+            MessageReport,
+            ("id", "tenant_id", "room_id", "message_id", "reporter_id", "reason", "at", "settled_at"),
+            self._reports,  # type: ignore[arg-type]
+        )

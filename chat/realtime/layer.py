@@ -1,0 +1,122 @@
+"""The channel layer as a doorbell: one channel per process, one group per watched stream, never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+logger = logging.getLogger(__name__)
+
+PEOPLE = "people"
+# Messages that may wait to leave for the layer; beyond it they are dropped, and the log repairs.
+QUEUE_LIMIT = 2_000
+
+
+def group_name(key: UUID | str) -> str:
+    return f"livesale.{key}" if isinstance(key, str) else f"livesale.stream.{key.hex}"
+
+
+class Layer:
+    """What the hub needs of a Channels layer. Losing, repeating or delaying a message here is allowed.
+
+    With the in-memory layer there is nobody else to tell, and nothing is sent.
+    """
+
+    def __init__(self, backend: Any = None) -> None:
+        self._layer = backend if backend is not None else get_channel_layer()
+        self._alone = isinstance(self._layer, InMemoryChannelLayer)
+        self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUE_LIMIT)
+        self._channel = ""
+        self._opened = asyncio.Event()
+        self.dropped = 0
+        self.down = False
+
+    def post(self, key: UUID | str, make: Callable[[], bytes]) -> None:
+        """Send a message to a group some time soon, if the layer works. Never blocks, never raises."""
+        if self._alone:
+            return
+        try:
+            self._queue.put_nowait((group_name(key), make()))
+        except asyncio.QueueFull:
+            self.dropped += 1
+
+    async def run(self, heard: Callable[[bytes], None]) -> None:
+        """Receive and send until cancelled; an outage of the layer is ridden out."""
+        if self._alone:
+            return
+        await asyncio.gather(self._receive(heard), self._send())
+
+    async def _receive(self, heard: Callable[[bytes], None]) -> None:
+        while True:
+            try:
+                if not self._channel:
+                    self._channel = await self._layer.new_channel()
+                    self._opened.set()
+                message = await self._layer.receive(self._channel)
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self._trouble(error)
+                await asyncio.sleep(0.5)
+                continue
+            self.down = False
+            if message.get("type") == "livesale.doorbell":
+                heard(message["data"])
+
+    async def _send(self) -> None:
+        while True:
+            group, data = await self._queue.get()
+            try:
+                async with asyncio.timeout(5):
+                    await self._layer.group_send(group, {"type": "livesale.doorbell", "data": data})
+                self.down = False
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self.dropped += 1
+                self._trouble(error)
+
+    def _trouble(self, error: Exception) -> None:
+        if not self.down:
+            logger.warning(
+                "channel layer: %s; readers are served from the log until it is back", type(error).__name__
+            )
+        self.down = True
+
+    async def add(self, key: UUID | str) -> None:
+        if not self._alone:
+            await self._opened.wait()
+            await self._quietly(self._layer.group_add(group_name(key), self._channel))
+
+    async def discard(self, key: UUID | str) -> None:
+        if not self._alone and self._channel:
+            await self._quietly(self._layer.group_discard(group_name(key), self._channel))
+
+    async def renew(self, keys: Iterable[UUID | str]) -> None:
+        """Join all groups again: a layer that was emptied or restarted has forgotten us."""
+        if self._alone or not self._channel:
+            return
+        for key in list(keys):
+            await self._quietly(self._layer.group_add(group_name(key), self._channel))
+
+    async def close(self) -> None:
+        if self._alone:
+            return
+        for name in ("close_pools", "flush"):
+            close = getattr(self._layer, name, None)
+            if name == "close_pools" and close is not None:
+                await self._quietly(close())
+
+    async def _quietly(self, call: Any) -> None:
+        try:
+            async with asyncio.timeout(5):
+                await call
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._trouble(error)

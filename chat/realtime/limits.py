@@ -1,0 +1,52 @@
+"""What one client may do, and how fast. All of it is told in the `hello`."""
+
+from __future__ import annotations
+
+import time
+
+# Characters of one text frame; anything larger is refused unread.
+FRAME = 64 * 1024
+# Characters of one command's frame.
+COMMAND = 16 * 1024
+STREAMS = 64
+ASK_IDS = 100
+SOCKETS_PER_PERSON = 12
+# Frames per second a client may send on average, and how many at once.
+RATE = 20.0
+BURST = 60
+# Frames in a row that could not be understood before the socket is closed; one good frame forgives one bad one.
+ERRORS = 30
+# Seconds of silence after which the client is given up, and after which the server says that it is there.
+SILENCE = 90.0
+BEAT = 20.0
+
+TOLD = {
+    "frame": FRAME,
+    "command": COMMAND,
+    "streams": STREAMS,
+    "rate": int(RATE),
+    "burst": BURST,
+    "silence": int(SILENCE),
+    "beat": int(BEAT),
+}
+
+
+class Bucket:
+    """A token bucket: `rate` per second on average, `burst` at once."""
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._burst = rate, burst
+        self._tokens = burst
+        self._at = time.monotonic()
+
+    def take(self) -> float:
+        """Take one token; 0 if there was one, else the seconds until there will be."""
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens >= 1:
+            self._tokens -= 1
+            return 0.0
+        return (1 - self._tokens) / self._rate

@@ -1,0 +1,146 @@
+"""A serving process: its writer lane, its pump, its hub, its sockets; started once, drained at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from chat.log import execute, registry
+from chat.log.batch import Outcome
+from chat.log.lane import Lane
+from chat.log.pump import Pump
+from chat.realtime.answers import AnswerBridge
+from chat.realtime.closing import CloseCode
+from chat.realtime.consumer import Socket
+from chat.realtime.hub import Hub
+from chat.realtime.identity import Identities, RequestGuard
+from chat.realtime.layer import Layer
+from chat.realtime.limits import BEAT
+from chat.realtime.readers import Readers
+
+logger = logging.getLogger(__name__)
+
+# Whether a person may still be connected is asked this often, in seconds, in one query for the whole process.
+RECHECK = 5.0
+# Identities asked about in one query.
+RECHECK_SLICE = 2_000
+
+
+class Server:
+    """The realtime half of a process; its `application` is the ASGI app of `/ws/`.
+
+    The lane and the pump start with `start`; hub, readers and bridge with the first socket, because only then is
+    there an event loop to live on.
+    """
+
+    def __init__(
+        self,
+        *,
+        identities: Identities,
+        guard: RequestGuard,
+        session_cookie: str,
+        features: list[str] | None = None,
+    ) -> None:
+        self.identities = identities
+        self.guard = guard
+        self.session_cookie = session_cookie
+        self.features = features or []
+        self.sockets: set[Socket] = set()
+        self.draining = False
+        self.lane = Lane(self._outcome)
+        self.pump = Pump()
+        self._hub: Hub | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.readers: Readers
+        self.bridge: AnswerBridge
+
+    @property
+    def hub(self) -> Hub:
+        if self._hub is None:
+            raise RuntimeError("the hub starts with the first socket")
+        return self._hub
+
+    @property
+    def hub_or_none(self) -> Hub | None:
+        return self._hub
+
+    def start(self) -> None:
+        """Start the lane and the pump, and make `execute` of this process use the lane."""
+        registry.load()
+        self.lane.start()
+        execute.use_lane(self.lane)
+        self.pump.start()
+
+    def _outcome(self, outcome: Outcome) -> None:
+        if self._hub is not None:
+            self._hub.hear(outcome)
+        if outcome.promised_now:
+            self.pump.wake()
+
+    def _open(self) -> None:
+        if self._hub is None:
+            self._loop = asyncio.get_running_loop()
+            self.readers = Readers()
+            self.bridge = AnswerBridge()
+            self._hub = Hub(Layer(), self.readers)
+            self._hub.start()
+            self._hub.spawn(self._keep_time())
+
+    async def application(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        """The ASGI application of the socket."""
+        self._open()
+        socket = Socket(self, scope, receive, send)
+        self.sockets.add(socket)
+        await socket.run()
+
+    async def _keep_time(self) -> None:
+        beat_at = time.monotonic()
+        while True:
+            await asyncio.sleep(RECHECK)
+            try:
+                await self._recheck()
+            except Exception as error:
+                logger.warning("identities could not be checked: %s", type(error).__name__)
+            now = time.monotonic()
+            if now - beat_at >= BEAT:
+                beat_at = now
+                for i, socket in enumerate(list(self.sockets)):
+                    socket.beat(now)
+                    if i % 500 == 499:
+                        await asyncio.sleep(0)
+
+    async def _recheck(self) -> None:
+        """Close sockets whose session, password or account is gone."""
+        identities = list({s.identity for s in self.sockets if s.identity is not None})
+        valid = set()
+        for i in range(0, len(identities), RECHECK_SLICE):
+            valid |= await self.readers.run(self.identities.still_valid, identities[i : i + RECHECK_SLICE])
+        asked = set(identities)
+        for socket in list(self.sockets):
+            if socket.identity in asked and socket.identity not in valid:
+                socket.bye(CloseCode.SIGN_IN_AGAIN)
+
+    def drain(self) -> None:
+        """Take nothing new and send everybody away, spread over a few seconds; from any thread."""
+        self.draining = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._send_away)
+
+    def _send_away(self) -> None:
+        for socket in list(self.sockets):
+            socket.bye(CloseCode.GOING_AWAY, retry_after=round(random.uniform(0, 3), 2))  # noqa: S311 - a spread
+
+    def stop(self) -> None:
+        """Carry out what waits and end the threads."""
+        execute.use_lane(None)
+        self.lane.stop()
+        self.pump.stop()

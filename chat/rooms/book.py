@@ -1,0 +1,271 @@
+"""What a batch knows of rooms: the rooms themselves, the people acting in them, their sanctions and recent words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib.auth import get_user_model
+from django.db.models import Count, Max, Q
+from uuid_utils.compat import uuid7
+
+from chat.log.batch import Batch, Insert, Part
+from chat.log.errors import Refused, describe
+from chat.messages.models import Message
+from chat.moderation.models import Sanction, SanctionKind
+from chat.rooms.models import Membership, Room
+from chat.rooms.permissions import GUEST, STAFF_ROLES, may
+from chat.rooms.selectors import tenant_roles
+
+# Messages a person may send to one room in a window, before `message.too_fast`.
+RATE_WINDOW = timedelta(seconds=10)
+RATE_LIMIT = 12
+
+describe("room.archived", "This room is closed.")
+describe("room.locked", "Only the hosts can write here right now.")
+describe("member.banned", "You cannot take part here any more.")
+describe("member.timed_out", "You can write again in {seconds} seconds.")
+describe("message.slow", "Slow mode: you can write again in {seconds} seconds.")
+describe("message.too_fast", "Too many messages. You can write again in {seconds} seconds.")
+
+
+@dataclass(slots=True)
+class Standing:
+    """One person in one room, as this batch goes on to change it."""
+
+    role: str = GUEST
+    member: bool = False
+    banned: bool = False
+    muted_until: datetime | None = None
+    hidden: bool = False
+    recent: int = 0
+    last_message_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class RoomState:
+    id: UUID
+    tenant_id: UUID
+    kind: str
+    name: str
+    owner_id: UUID
+    open: bool
+    locked: bool
+    slow_seconds: int
+    archived: bool
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+class RoomBook(Part):
+    """Rooms and standings of one batch."""
+
+    rank: ClassVar[int] = 10
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(batch)
+        self._wanted: set[tuple[UUID, UUID]] = set()
+        self._wants_recent: set[UUID] = set()
+        self.rooms: dict[UUID, RoomState] = {}
+        self._standings: dict[tuple[UUID, UUID], Standing] = {}
+        self._joined: list[tuple[UUID, UUID, str]] = []
+        self._roles: list[tuple[UUID, UUID, str]] = []
+        self._left: list[tuple[UUID, UUID]] = []
+        self.names: dict[UUID, str] = {}
+
+    def want(self, room_id: UUID, people: Iterable[UUID], *, recent: bool = False) -> None:
+        """Declare people whose standing in a room will be asked; `recent` with how much they have written lately."""
+        for person_id in people:
+            self._wanted.add((room_id, person_id))
+        self._wanted.add((room_id, UUID(int=0)))
+        if recent:
+            self._wants_recent.add(room_id)
+
+    def load(self, now: datetime) -> None:
+        room_ids = list({room_id for room_id, _ in self._wanted})
+        people = list({person_id for _, person_id in self._wanted if person_id.int})
+        for row in Room.objects.filter(id__in=room_ids).values_list(
+            "id", "tenant_id", "kind", "name", "owner_id", "open", "locked", "slow_seconds", "archived_at"
+        ):
+            self.rooms[row[0]] = RoomState(*row[:8], archived=row[8] is not None)
+        for key in self._wanted:
+            if key[1].int:
+                self._standings[key] = Standing()
+        memberships = Membership.objects.filter(room_id__in=room_ids, person_id__in=people)
+        for room_id, person_id, role in memberships.values_list("room_id", "person_id", "role"):
+            standing = self._standings.get((room_id, person_id))
+            if standing is not None:
+                standing.role, standing.member = role, True
+        self.names = dict(get_user_model().objects.filter(id__in=people).values_list("id", "name"))
+        self._load_shop_staff(people)
+        self._load_sanctions(room_ids, people, now)
+        if self._wants_recent:
+            self._load_recent(people, now)
+
+    def _load_shop_staff(self, people: list[UUID]) -> None:
+        """Staff of the shop are at least hosts in its rooms, whether or not they have joined."""
+        tenants = {room.tenant_id for room in self.rooms.values()}
+        roles = tenant_roles(tenants, people)
+        if not roles:
+            return
+        for (room_id, person_id), standing in self._standings.items():
+            room = self.rooms.get(room_id)
+            role = roles.get((room.tenant_id, person_id)) if room is not None else None
+            if role is not None and (standing.role not in STAFF_ROLES or role == "owner"):
+                standing.role, standing.member = role, True
+
+    def _load_sanctions(self, room_ids: list[UUID], people: list[UUID], now: datetime) -> None:
+        tenants = {room.tenant_id for room in self.rooms.values()}
+        rows = Sanction.objects.filter(
+            Q(room_id__in=room_ids) | Q(room_id__isnull=True),
+            Q(until__isnull=True) | Q(until__gt=now),
+            tenant_id__in=tenants,
+            person_id__in=people,
+            lifted_at__isnull=True,
+        ).values_list("tenant_id", "room_id", "person_id", "kind", "until")
+        by_tenant: dict[UUID, list[UUID]] = {}
+        for room in self.rooms.values():
+            by_tenant.setdefault(room.tenant_id, []).append(room.id)
+        for tenant_id, room_id, person_id, kind, until in rows:
+            for affected in [room_id] if room_id is not None else by_tenant.get(tenant_id, []):
+                standing = self._standings.get((affected, person_id))
+                if standing is None:
+                    continue
+                if kind == SanctionKind.BAN:
+                    standing.banned = True
+                elif kind == SanctionKind.TIMEOUT:
+                    standing.muted_until = max(filter(None, [standing.muted_until, until]), default=until)
+                elif kind == SanctionKind.HIDE:
+                    standing.hidden = True
+
+    def _load_recent(self, people: list[UUID], now: datetime) -> None:
+        slowest = max(
+            (self.rooms[r].slow_seconds for r in self._wants_recent if r in self.rooms),
+            default=0,
+        )
+        since = now - max(RATE_WINDOW, timedelta(seconds=slowest))
+        rows = (
+            Message.objects.filter(room_id__in=self._wants_recent, author_id__in=people, at__gt=since)
+            .values("room_id", "author_id")
+            .annotate(count=Count("id", filter=Q(at__gt=now - RATE_WINDOW)), last=Max("at"))
+            .values_list("room_id", "author_id", "count", "last")
+        )
+        for room_id, person_id, count, last in rows:
+            standing = self._standings.get((room_id, person_id))
+            if standing is not None:
+                standing.recent, standing.last_message_at = count, last
+
+    # --- asking -------------------------------------------------------------------------------------------------
+
+    def room(self, room_id: UUID) -> RoomState:
+        """The room. Raises `stream.unknown` where there is none."""
+        room = self.rooms.get(room_id)
+        if room is None:
+            raise Refused("stream.unknown")
+        return room
+
+    def standing(self, room_id: UUID, person_id: UUID) -> Standing:
+        return self._standings[room_id, person_id]
+
+    def name_of(self, person_id: UUID) -> str | None:
+        """The name a declared person shows, None when there is no such person."""
+        return self.names.get(person_id)
+
+    def require(self, room_id: UUID, person_id: UUID, permission: str) -> Standing:
+        """The person's standing, if they may do this here. Raises what the person is to be told otherwise."""
+        room = self.room(room_id)
+        standing = self.standing(room_id, person_id)
+        if standing.banned:
+            raise Refused("member.banned")
+        role = standing.role
+        if role == GUEST and room.open:
+            # signed in and reading an open room: taking part makes one a member
+            role = "member"
+        if not may(role, permission):
+            raise Refused("stream.unknown" if role == GUEST else "permission.denied")
+        if room.archived:
+            raise Refused("room.archived")
+        return standing
+
+    def require_voice(self, room_id: UUID, person_id: UUID) -> Standing:
+        """The standing of somebody who may write now: not muted, not too fast, the room not locked."""
+        standing = self.require(room_id, person_id, "message.send")
+        room, now = self.rooms[room_id], self.batch.now
+        if standing.role in STAFF_ROLES:
+            return standing
+        if room.locked:
+            raise Refused("room.locked")
+        if standing.muted_until is not None and standing.muted_until > now:
+            seconds = int((standing.muted_until - now).total_seconds()) + 1
+            raise Refused("member.timed_out", temporary=True, retry_after=float(seconds), seconds=seconds)
+        last = standing.last_message_at
+        if room.slow_seconds and last is not None:
+            left = room.slow_seconds - (now - last).total_seconds()
+            if left > 0:
+                raise Refused(
+                    "message.slow", temporary=True, retry_after=round(left, 1), seconds=int(left) + 1
+                )
+        if standing.recent >= RATE_LIMIT:
+            wait = RATE_WINDOW.total_seconds() / 2
+            raise Refused("message.too_fast", temporary=True, retry_after=wait, seconds=int(wait))
+        return standing
+
+    # --- changing -----------------------------------------------------------------------------------------------
+
+    def join(self, room_id: UUID, person_id: UUID, role: str = "member") -> bool:
+        """Make a person a member; False when they are one already."""
+        standing = self.standing(room_id, person_id)
+        if standing.member:
+            return False
+        standing.member = True
+        if standing.role == GUEST:
+            standing.role = role
+        self._joined.append((room_id, person_id, standing.role))
+        return True
+
+    def leave(self, room_id: UUID, person_id: UUID) -> None:
+        standing = self.standing(room_id, person_id)
+        standing.member, standing.role = False, GUEST
+        self._joined = [j for j in self._joined if j[:2] != (room_id, person_id)]
+        self._left.append((room_id, person_id))
+
+    def appoint(self, room_id: UUID, person_id: UUID, role: str) -> None:
+        standing = self.standing(room_id, person_id)
+        if not standing.member:
+            self.join(room_id, person_id, role)
+        standing.role = role
+        self._roles.append((room_id, person_id, role))
+
+    def spoke(self, room_id: UUID, person_id: UUID) -> None:
+        """Count a message of this batch, so that the next one in it is judged with it."""
+        standing = self.standing(room_id, person_id)
+        standing.recent += 1
+        standing.last_message_at = self.batch.now
+
+    def configure(self, room_id: UUID, **changes: Any) -> None:
+        room = self.room(room_id)
+        room.changes.update(changes)
+        for name, value in changes.items():
+            if name == "archived_at":
+                room.archived = value is not None
+            elif hasattr(room, name):
+                setattr(room, name, value)
+
+    def write(self, now: datetime, insert: Insert) -> None:
+        for room_id, person_id in self._left:
+            Membership.objects.filter(room_id=room_id, person_id=person_id).delete()
+        insert(
+            Membership,
+            ("id", "tenant_id", "room_id", "person_id", "role", "joined_at"),
+            [
+                (uuid7(), self.rooms[room_id].tenant_id, room_id, person_id, role, now)
+                for room_id, person_id, role in self._joined
+            ],
+        )
+        for room_id, person_id, role in self._roles:
+            Membership.objects.filter(room_id=room_id, person_id=person_id).update(role=role)
+        for room in self.rooms.values():
+            if room.changes:
+                Room.objects.filter(id=room.id).update(**room.changes)

@@ -1,0 +1,249 @@
+"""Joining and leaving, inviting and appointing, configuring and closing rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from chat.log.batch import Batch, Request
+from chat.log.errors import Refused, describe
+from chat.log.registry import Handler, command
+from chat.messages.text import clean
+from chat.moderation.audit import Audit
+from chat.rooms.book import RoomBook
+from chat.rooms.invites import InviteBook
+from chat.rooms.models import Room
+from chat.rooms.permissions import GUEST, outranks
+from chat.rooms.selectors import room_card
+
+describe("member.owner_stays", "The owner cannot leave the room.")
+describe("invite.invalid", "That invitation is not valid any more.")
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+
+
+class JoinRoom(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Become a member: of an open room by itself, of any room with an invite code."""
+
+    code: Annotated[str, msgspec.Meta(max_length=24)] = ""
+
+
+class LeaveRoom(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Stop being a member."""
+
+
+class Appoint(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Give a person a role in the room."""
+
+    person: UUID
+    role: Literal["host", "moderator", "member"]
+
+
+class ConfigureRoom(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Change the room's name, description, slow mode, lock or openness. What is left out stays."""
+
+    name: Name | None = None
+    description: Annotated[str, msgspec.Meta(max_length=500)] | None = None
+    slow_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] | None = None
+    locked: bool | None = None
+    open: bool | None = None
+
+
+class Announce(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Show a text to everyone at the top of the room; empty takes it away."""
+
+    text: Annotated[str, msgspec.Meta(max_length=500)]
+
+
+class ArchiveRoom(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Close the room for good: it can be read, nothing can be added."""
+
+
+class CreateInvite(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Make an invite code."""
+
+    uses: Annotated[int, msgspec.Meta(ge=1, le=10_000)] | None = None
+    hours: Annotated[int, msgspec.Meta(ge=1, le=24 * 90)] | None = None
+
+
+class RevokeInvite(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Make an invite code worthless."""
+
+    code: Annotated[str, msgspec.Meta(max_length=24)]
+
+
+class _InRoom(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        rooms = batch.part(RoomBook)
+        batch.part(Audit)
+        for r in requests:
+            rooms.want(r.stream_id, [r.actor_id, *self.others(r)])
+
+    def others(self, request: Request) -> list[UUID]:
+        return []
+
+
+def tell_room(batch: Batch, room_id: UUID) -> None:
+    """Emit the room's card as this batch leaves it."""
+    book = batch.part(RoomBook)
+    state = book.room(room_id)
+    row = Room.objects.get(id=room_id)
+    for name, value in state.changes.items():
+        setattr(row, name, value)
+    card = room_card(row)
+    batch.emit(room_id, "room.changed", {"id": card["id"]}, wire=card)
+
+
+@command("member.join", JoinRoom)
+class Join(_InRoom):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        super().declare(batch, requests)
+        invites = batch.part(InviteBook)
+        for r in requests:
+            invites.want(r.body.code)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        book = batch.part(RoomBook)
+        room = book.room(request.stream_id)
+        standing = book.standing(request.stream_id, request.actor_id)
+        if standing.banned:
+            raise Refused("member.banned")
+        if standing.member:
+            return {"room": str(room.id)}
+        if room.archived:
+            raise Refused("room.archived")
+        invite = batch.part(InviteBook).valid(request.body.code, room.id)
+        if not room.open and invite is None:
+            raise Refused("invite.invalid" if request.body.code else "stream.unknown")
+        if invite is not None:
+            batch.part(InviteBook).use(invite)
+        book.join(room.id, request.actor_id)
+        name = book.name_of(request.actor_id)
+        batch.emit(
+            room.id,
+            "member.joined",
+            {"person": str(request.actor_id)},
+            wire={"person": str(request.actor_id), "name": name},
+        )
+        return {"room": str(room.id)}
+
+
+@command("member.leave", LeaveRoom)
+class Leave(_InRoom):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        book = batch.part(RoomBook)
+        standing = book.standing(request.stream_id, request.actor_id)
+        if standing.role == "owner":
+            raise Refused("member.owner_stays")
+        if standing.member:
+            book.leave(request.stream_id, request.actor_id)
+            batch.emit(request.stream_id, "member.left", {"person": str(request.actor_id)})
+        return {}
+
+
+@command("member.appoint", Appoint)
+class AppointMember(_InRoom):
+    def others(self, request: Request) -> list[UUID]:
+        return [request.body.person]
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        book = batch.part(RoomBook)
+        standing = book.require(request.stream_id, request.actor_id, "member.appoint")
+        target = book.standing(request.stream_id, request.body.person)
+        if not outranks(standing.role, target.role) or target.banned:
+            raise Refused("permission.denied")
+        if target.role == GUEST and book.name_of(request.body.person) is None:
+            raise Refused("person.unknown")
+        book.appoint(request.stream_id, request.body.person, request.body.role)
+        batch.part(Audit).add(
+            request, "member.appoint", target_id=request.body.person, role=request.body.role
+        )
+        batch.emit(
+            request.stream_id,
+            "member.appointed",
+            {"person": str(request.body.person), "role": request.body.role},
+        )
+        return {}
+
+
+@command("room.configure", ConfigureRoom)
+class Configure(_InRoom):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        book = batch.part(RoomBook)
+        changes = {
+            name: value
+            for name in ("name", "description", "slow_seconds", "locked", "open")
+            if (value := getattr(request.body, name)) is not None
+        }
+        only_pace = changes.keys() <= {"slow_seconds", "locked"}
+        book.require(request.stream_id, request.actor_id, "room.slow" if only_pace else "room.configure")
+        for name, limit in (("name", 80), ("description", 500)):
+            if changes.get(name):
+                changes[name] = clean(changes[name], limit=limit)
+        if changes:
+            book.configure(request.stream_id, **changes)
+            batch.part(Audit).add(request, "room.configure", fields=sorted(changes))
+            tell_room(batch, request.stream_id)
+        return {}
+
+
+@command("room.announce", Announce)
+class AnnounceText(_InRoom):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        book = batch.part(RoomBook)
+        book.require(request.stream_id, request.actor_id, "room.announce")
+        text = clean(request.body.text) if request.body.text.strip() else ""
+        book.configure(request.stream_id, announcement=text, announced_at=batch.now if text else None)
+        batch.part(Audit).add(request, "room.announce")
+        tell_room(batch, request.stream_id)
+        return {}
+
+
+@command("room.archive", ArchiveRoom)
+class Archive(_InRoom):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        book = batch.part(RoomBook)
+        book.require(request.stream_id, request.actor_id, "room.archive")
+        book.configure(request.stream_id, archived_at=batch.now)
+        batch.part(Audit).add(request, "room.archive")
+        tell_room(batch, request.stream_id)
+        return {}
+
+
+@command("invite.create", CreateInvite)
+class Invite(_InRoom):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        super().declare(batch, requests)
+        batch.part(InviteBook)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        book = batch.part(RoomBook)
+        book.require(request.stream_id, request.actor_id, "invite.create")
+        code = batch.part(InviteBook).create(
+            room=book.room(request.stream_id),
+            by=request.actor_id,
+            uses=request.body.uses,
+            hours=request.body.hours,
+        )
+        return {"code": code}
+
+
+@command("invite.revoke", RevokeInvite)
+class Revoke(_InRoom):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        super().declare(batch, requests)
+        for r in requests:
+            batch.part(InviteBook).want(r.body.code)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        book = batch.part(RoomBook)
+        book.require(request.stream_id, request.actor_id, "invite.create")
+        invites = batch.part(InviteBook)
+        invite = invites.valid(request.body.code, request.stream_id)
+        if invite is None:
+            raise Refused("invite.invalid")
+        invites.revoke(invite)
+        return {}

@@ -1,0 +1,127 @@
+"""Who is on the other end of a socket: by session cookie, single-use ticket or resume token."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
+from django.core import signing
+from django.utils.crypto import constant_time_compare
+from django.utils.timezone import now as wall_clock
+
+from chat.log import clock
+from chat.realtime.identity import Identity
+from livesale.accounts.models import Ticket, User
+
+TICKET_LIFE = timedelta(seconds=30)
+RESUME_LIFE = timedelta(minutes=10)
+_RESUME_SALT = "livesale.resume"
+
+
+def make_ticket(person_id: UUID, *, origin: str = "") -> str:
+    """A ticket for one socket of one person, valid for 30 seconds; bound to a page's origin when one is given."""
+    ticket = secrets.token_urlsafe(24)
+    now = clock.now()
+    Ticket.objects.filter(expires_at__lt=now).delete()
+    Ticket.objects.create(
+        digest=Ticket.digest_of(ticket), person_id=person_id, origin=origin, expires_at=now + TICKET_LIFE
+    )
+    return ticket
+
+
+def _identity(user: User, session: str = "") -> Identity:
+    return Identity(user.id, user.name, user.auth_version, session, user.language)
+
+
+class ProjectIdentities:
+    """The project's answers to `chat.realtime.identity.Identities`."""
+
+    def from_session(self, session_key: str) -> Identity | None:
+        data: dict[str, Any] = SessionStore(session_key).load()
+        user_id = data.get(SESSION_KEY)
+        if not user_id or BACKEND_SESSION_KEY not in data:
+            return None
+        user = User.objects.filter(id=user_id, is_active=True).first()
+        if user is None or not constant_time_compare(
+            data.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
+        ):
+            return None
+        return _identity(user, session_key)
+
+    def from_ticket(self, ticket: str, origin: str) -> Identity | None:
+        now = clock.now()
+        row = Ticket.objects.filter(digest=Ticket.digest_of(ticket)).first()
+        # whoever deletes the row has used the ticket; two at once cannot both
+        if row is None or Ticket.objects.filter(digest=row.digest).delete()[0] == 0:
+            return None
+        if row.expires_at <= now or (row.origin and row.origin != origin):
+            return None
+        user = User.objects.filter(id=row.person_id, is_active=True).first()
+        return _identity(user) if user is not None else None
+
+    def from_resume(self, token: str) -> Identity | None:
+        try:
+            data = signing.loads(token, salt=_RESUME_SALT, max_age=RESUME_LIFE)
+            person_id, version, session = UUID(data[0]), int(data[1]), str(data[2])
+        except (signing.BadSignature, ValueError, TypeError, IndexError, KeyError):
+            return None
+        user = User.objects.filter(id=person_id, is_active=True, auth_version=version).first()
+        if user is None or (session and not Session.objects.filter(session_key=session).exists()):
+            return None
+        return _identity(user, session)
+
+    def resume_token(self, identity: Identity) -> str:
+        return signing.dumps([identity.person_id.hex, identity.version, identity.session], salt=_RESUME_SALT)
+
+    def still_valid(self, identities: Sequence[Identity]) -> set[Identity]:
+        versions = dict(
+            User.objects.filter(id__in={i.person_id for i in identities}, is_active=True).values_list(
+                "id", "auth_version"
+            )
+        )
+        sessions = set(
+            Session.objects.filter(
+                session_key__in={i.session for i in identities if i.session}, expire_date__gt=wall_clock()
+            ).values_list("session_key", flat=True)
+        )
+        return {
+            i
+            for i in identities
+            if versions.get(i.person_id) == i.version and (not i.session or i.session in sessions)
+        }
+
+
+class OriginGuard:
+    """Pages of this site only: their own host, or one of PUBLIC_ORIGINS. Scheme, host and port count."""
+
+    def origin_allowed(self, origin: str, host: str, secure: bool) -> bool:
+        allowed = {o.rstrip("/").lower() for o in settings.PUBLIC_ORIGINS}
+        if origin.lower() in allowed:
+            return True
+        if allowed:
+            return False
+        try:
+            parts = urlsplit(origin)
+            name = urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return False
+        # without a list of origins: the page must come from the very host and port it calls
+        scheme = "https" if secure else "http"
+        return parts.scheme == scheme and parts.netloc.lower() == host.lower() and _known_host(name)
+
+
+def _known_host(name: str) -> bool:
+    return any(
+        pattern in {"*", name}
+        or (pattern.startswith(".") and name.endswith(pattern))
+        or pattern == f"[{name}]"
+        for pattern in settings.ALLOWED_HOSTS
+    )

@@ -1,0 +1,89 @@
+"""The person. Every other table names a person only by this UUID."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
+from uuid_utils.compat import uuid7
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> User:
+        """Create a person; an unusable password when none is given."""
+        user = self.model(email=self.normalize_email(email), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
+        return self.create_user(email, password, **{"is_staff": True, "is_superuser": True, **fields})
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """A person: buyer, host, moderator or operator. `id` is a UUIDv7 and is public."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    email = models.EmailField(_("e-mail address"), blank=True)
+    name = models.CharField(_("name shown in rooms"), max_length=60, blank=True)
+    language = models.CharField(max_length=12, blank=True)
+    show_name_in_summaries = models.BooleanField(
+        default=False, help_text=_("Agreed to be named when the room hears what was sold.")
+    )
+    auth_version = models.PositiveIntegerField(
+        default=1, help_text=_("Raised at logout everywhere, password change and deactivation.")
+    )
+    is_active = models.BooleanField(default=True)
+    is_staff = models.BooleanField(_("may enter the admin"), default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = UserManager()
+
+    USERNAME_FIELD = "id"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["email"]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_unique", condition=~models.Q(email="")),
+        ]
+
+    def __str__(self) -> str:
+        return self.name or self.email or str(self.id)
+
+
+class ExternalIdentity(models.Model):
+    """A shop's own user, known here by the id that the shop gave: one person per shop and external id."""
+
+    shop_id = models.UUIDField()
+    external_id = models.CharField(max_length=190)
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="external_identities")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["shop_id", "external_id"], name="external_identity_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.shop_id}/{self.external_id}"
+
+
+class Ticket(models.Model):
+    """A single-use pass for one socket. Only its digest is stored."""
+
+    digest = models.CharField(max_length=64, primary_key=True)
+    person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    origin = models.CharField(max_length=200, blank=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    @staticmethod
+    def digest_of(ticket: str) -> str:
+        return hashlib.sha256(ticket.encode()).hexdigest()
+
+    def __str__(self) -> str:
+        return f"ticket of {self.person_id}"
