@@ -9,7 +9,7 @@ export default defineConfig({
   plugins: [svelte()],
   build: {
     manifest: true,
-    target: ['es2022', 'safari16', 'firefox115', 'chrome109'],
+    target: ['es2022', 'safari16', 'firefox115', 'chrome111'],
     // The content policy allows no data: fonts or scripts and no inline anything.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

@@ -1,0 +1,12 @@
+/** The livesale client: connection, resume, state, commands. No framework, no page. */
+export * from './types'
+export * from './backoff'
+export * from './close-codes'
+export * from './clock'
+export * from './connection'
+export * from './environment'
+export * from './live'
+export * from './outbox'
+export * from './rest'
+export * from './room'
+export * from './uuid7'

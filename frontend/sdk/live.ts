@@ -1,0 +1,309 @@
+import { Connection, type Status } from './connection'
+import { ServerClock } from './clock'
+import { Emitter } from './emitter'
+import type { Environment, KeyValue } from './environment'
+import { CommandRefused, Outbox, refusalOf, type Entry } from './outbox'
+import { Rest, RestError } from './rest'
+import { fromSnapshot, withFrame, withMine, withValues, type RoomState } from './room'
+import type { Answer, Hello, Id, LogEvent, Mine, Person, ServerFrame } from './types'
+
+export interface LiveOptions {
+  url: string
+  env: Environment
+  rest: Rest
+  kept: KeyValue
+  tab: KeyValue
+  /** Who the page was made for, until the server says it itself. */
+  you?: Person | null
+}
+
+export interface Follow {
+  stream: Id
+  state: RoomState | null
+  /** Why the stream is not to be seen, or not any more. */
+  left: { code: string; message: string } | null
+}
+
+interface Topics {
+  status: Status & { polling: boolean }
+  hello: Hello
+  stream: Follow
+  /** Events that have just been applied, in order; `live` is false for what was missed and replayed. */
+  events: { stream: Id; events: LogEvent[]; live: boolean }
+  panel: Mine
+  /** A refusal that belongs to no command. */
+  refusal: { code: string; message: string }
+}
+
+const POLL_MS = 2_500
+const POLL_HIDDEN_MS = 15_000
+const REJOIN_MS = 5_000
+
+/** Everything a page needs of the server: followed streams, commands, time. */
+export class Live extends Emitter<Topics> {
+  readonly clock: ServerClock
+  readonly connection: Connection
+  readonly outbox: Outbox
+  readonly rest: Rest
+  you: Person | null = null
+  polling = false
+  private env: Environment
+  private followed = new Map<Id, Follow & { joining: number; replayTo: number }>()
+  private panelTimer: unknown = null
+  private pollTimer: unknown = null
+
+  constructor(options: LiveOptions) {
+    super()
+    this.env = options.env
+    this.rest = options.rest
+    this.clock = new ServerClock(options.env)
+    this.connection = new Connection(options.url, options.env, this.clock)
+    this.outbox = new Outbox(
+      { ready: () => this.ready(), deliver: (e) => this.deliver(e), ask: (ids) => this.ask(ids) },
+      options.env,
+      () => this.clock.now(),
+      options.kept,
+      options.tab,
+    )
+    this.you = options.you ?? null
+    this.outbox.become(this.you?.id ?? null)
+    this.connection.on('status', () => this.status())
+    this.connection.on('hello', (frame) => this.hello(frame))
+    this.connection.on('frame', (frame) => this.frame(frame))
+    this.connection.on('lost', () => this.outbox.disconnected())
+  }
+
+  start(): void {
+    this.connection.start()
+  }
+
+  stop(): void {
+    this.stopPolling()
+    this.connection.stop()
+  }
+
+  follow(stream: Id): Follow {
+    const known = this.followed.get(stream)
+    if (known) return known
+    const follow = { stream, state: null, left: null, joining: 0, replayTo: 0 }
+    this.followed.set(stream, follow)
+    this.join([stream])
+    return follow
+  }
+
+  unfollow(stream: Id): void {
+    if (this.followed.delete(stream)) this.connection.send({ type: 'leave', streams: [stream] })
+  }
+
+  do(stream: Id, name: string, body: Record<string, unknown> = {}): Promise<Answer> {
+    return this.outbox.do(stream, name, body).result
+  }
+
+  tell(stream: Id, name: 'typing' | 'reaction', value = ''): void {
+    this.connection.send({ type: 'tell', stream, name, value })
+  }
+
+  /** The sign-in has changed: connect as whoever the cookie now says. What may be seen may have changed too. */
+  signedInOrOut(): void {
+    for (const follow of this.followed.values()) follow.left = null
+    this.connection.restart()
+  }
+
+  /** Read one's own holds, places and orders again. */
+  async refreshPanel(): Promise<void> {
+    const panel: Mine = await this.rest.get('me/panel/')
+    for (const follow of this.followed.values()) {
+      if (follow.state?.public?.room) this.put(follow, withMine(follow.state, panel))
+    }
+    this.emit('panel', panel)
+  }
+
+  // --- socket -----------------------------------------------------------------------------------------------------
+
+  private status(): void {
+    const { blocked, phase } = this.connection.status
+    if (blocked && phase !== 'open' && phase !== 'stopped' && !this.polling) this.startPolling()
+    if ((phase === 'open' || phase === 'stopped') && this.polling) this.stopPolling()
+    this.emit('status', { ...this.connection.status, polling: this.polling })
+  }
+
+  private hello(frame: Hello): void {
+    // A first idea of the time, until a ping has made a better one.
+    if (!this.clock.synchronised) {
+      const now = this.env.monotonic()
+      this.clock.sample(now - 1_000, now, frame.time - 500)
+    }
+    this.you = frame.you ?? null
+    this.join([...this.followed.values()].filter((f) => !f.left).map((f) => f.stream))
+    this.outbox.connected(this.you?.id ?? null)
+    this.emit('hello', frame)
+  }
+
+  private join(streams: Id[]): void {
+    if (!streams.length || this.connection.status.phase !== 'open') return
+    const now = this.env.monotonic()
+    const wanted = streams.map((stream) => {
+      const follow = this.followed.get(stream)!
+      follow.joining = now
+      const { state } = follow
+      // Who one is decides what one sees: another person starts from a snapshot.
+      const same = state && (state.personal?.me?.person ?? null) === (this.you?.id ?? null)
+      return same ? { stream, after: state.seq, epoch: state.epoch } : { stream }
+    })
+    this.connection.send({ type: 'join', streams: wanted })
+  }
+
+  private frame(frame: ServerFrame): void {
+    switch (frame.type) {
+      case 'joined':
+      case 'left':
+      case 'events':
+      case 'values': {
+        const follow = this.followed.get(frame.stream)
+        if (follow) this.streamFrame(follow, frame)
+        return
+      }
+      case 'ack':
+        return this.outbox.acknowledged(frame.id, frame.answer)
+      case 'told':
+        return this.outbox.told(frame.answers)
+      case 'panel':
+        this.panelTimer ??= this.env.later(() => {
+          this.panelTimer = null
+          this.refreshPanel().catch(() => {})
+        }, 300 + this.env.random() * 500)
+        return
+      case 'error':
+        if (frame.id) this.outbox.refused(frame.id, refusalOf(frame))
+        else this.emit('refusal', { code: frame.code, message: frame.message })
+    }
+  }
+
+  private streamFrame(
+    follow: Follow & { joining: number; replayTo: number },
+    frame: Extract<ServerFrame, { stream: Id }>,
+  ): void {
+    switch (frame.type) {
+      case 'joined':
+        follow.joining = 0
+        follow.left = null
+        follow.replayTo = frame.mode === 'replay' ? frame.seq : 0
+        if (frame.mode === 'resync') this.put(follow, fromSnapshot(frame.snapshot))
+        else this.emit('stream', follow)
+        return
+      case 'left':
+        follow.joining = 0
+        follow.left = { code: frame.code, message: frame.message }
+        this.emit('stream', follow)
+        return
+      case 'values':
+        if (follow.state) this.put(follow, withValues(follow.state, frame.values))
+        return
+      case 'events': {
+        if (!follow.state) return
+        const { state, gap, fresh } = withFrame(follow.state, frame)
+        if (gap) {
+          // Ask once for what is missing; an answer that never comes is asked for again.
+          const asked = follow.joining && this.env.monotonic() - follow.joining < REJOIN_MS
+          if (!asked) this.join([follow.stream])
+          return
+        }
+        this.put(follow, state)
+        if (fresh.length) {
+          this.emit('events', { stream: follow.stream, events: fresh, live: frame.last > follow.replayTo })
+        }
+      }
+    }
+  }
+
+  private put(follow: Follow, state: RoomState): void {
+    if (state === follow.state) return
+    follow.state = state
+    this.emit('stream', follow)
+  }
+
+  // --- commands ---------------------------------------------------------------------------------------------------
+
+  private ready(): boolean {
+    return this.connection.status.phase === 'open' || this.polling
+  }
+
+  private ask(ids: Id[]): boolean {
+    return this.connection.status.phase === 'open' && this.connection.send({ type: 'ask', ids })
+  }
+
+  private deliver(entry: Entry): void {
+    const { id, stream, name, body } = entry
+    if (this.connection.status.phase === 'open') this.connection.send({ type: 'do', id, stream, name, body })
+    else void this.post(entry)
+  }
+
+  private async post(entry: Entry): Promise<void> {
+    try {
+      const path = `streams/${entry.stream}/commands/${entry.name}/`
+      const { answer } = await this.rest.post(path, entry.body, { 'Idempotency-Key': entry.id })
+      this.outbox.acknowledged(entry.id, answer)
+    } catch (error) {
+      if (!(error instanceof RestError)) throw error
+      if (error.status === 0 || error.status === 502 || error.status === 504) this.outbox.unanswered(entry.id)
+      else this.outbox.refused(entry.id, error.refusal)
+    }
+  }
+
+  // --- where sockets do not get through ------------------------------------------------------------------------------
+
+  private startPolling(): void {
+    this.polling = true
+    this.outbox.connected(this.you?.id ?? null)
+    void this.poll()
+  }
+
+  private stopPolling(): void {
+    this.polling = false
+    if (this.pollTimer) this.env.cancel(this.pollTimer)
+    this.pollTimer = null
+  }
+
+  private async poll(): Promise<void> {
+    let failed = false
+    for (const follow of this.followed.values()) {
+      if (!follow.left) failed = !(await this.pollOne(follow)) || failed
+    }
+    if (!this.polling) return
+    const pause = failed ? 4 * POLL_MS : this.env.visible() ? POLL_MS : POLL_HIDDEN_MS
+    this.pollTimer = this.env.later(() => void this.poll(), pause * (0.75 + this.env.random() / 2))
+    this.emit('status', { ...this.connection.status, polling: true })
+  }
+
+  private async pollOne(follow: Follow & { joining: number; replayTo: number }): Promise<boolean> {
+    try {
+      const asked = this.env.monotonic()
+      const path = `streams/${follow.stream}`
+      if (follow.state) {
+        const page = await this.rest.get(`${path}/events/?after=${follow.state.seq}&limit=200`)
+        const epoch = page.epoch ?? follow.state.epoch
+        const applied = withFrame(follow.state, { type: 'events', stream: follow.stream, epoch, ...page })
+        if (!applied.gap) {
+          this.put(follow, applied.state)
+          if (applied.fresh.length) {
+            this.emit('events', { stream: follow.stream, events: applied.fresh, live: true })
+          }
+          return true
+        }
+      }
+      const snapshot = await this.rest.get(`${path}/snapshot/`)
+      this.clock.sample(asked, this.env.monotonic(), snapshot.time)
+      this.put(follow, fromSnapshot(snapshot))
+      return true
+    } catch (error) {
+      if (error instanceof RestError && (error.status === 403 || error.status === 404)) {
+        follow.left = { code: error.code, message: error.refusal.message }
+        this.emit('stream', follow)
+        return true
+      }
+      return false
+    }
+  }
+}
+
+export { CommandRefused }

@@ -1,0 +1,325 @@
+import { Emitter } from './emitter'
+import type { Environment, KeyValue } from './environment'
+import type { Answer, ErrorFrame, Id, Moment } from './types'
+import { uuid7 } from './uuid7'
+
+/**
+ * sending    on its way, or waiting for the link
+ * confirmed  carried out, durably
+ * refused    not carried out; the id is spent
+ * unknown    the link was lost before the answer; being asked
+ * stale      certainly or probably not carried out, and too old to be sent without the person's word
+ */
+export type CommandState = 'sending' | 'confirmed' | 'refused' | 'unknown' | 'stale'
+
+export interface Entry {
+  id: Id
+  stream: Id
+  name: string
+  body: Record<string, unknown>
+  /** When the person gave the word, by the server's clock. */
+  at: Moment
+  state: CommandState
+  answer?: Answer
+  error?: Refusal
+  /** Whether it may have reached the server. */
+  sent: boolean
+}
+
+export interface Refusal {
+  code: string
+  message: string
+  params: Record<string, any>
+  temporary: boolean
+  /** Seconds. */
+  retryAfter: number | null
+}
+
+export class CommandRefused extends Error {
+  constructor(
+    readonly refusal: Refusal,
+    readonly entry: Entry | null = null,
+  ) {
+    super(refusal.message || refusal.code)
+  }
+  get code(): string {
+    return this.refusal.code
+  }
+}
+
+export const refusalOf = (frame: Partial<ErrorFrame>): Refusal => ({
+  code: frame.code ?? 'server.error',
+  message: frame.message ?? '',
+  params: frame.params ?? {},
+  temporary: frame.temporary ?? false,
+  retryAfter: frame.retry_after ?? null,
+})
+
+/** Words that buy: never sent by themselves once this old. What is typed into a room may be a claim too. */
+export const BUYING = new Set(['claim.place', 'say', 'buy', 'order.pay'])
+export const WORD_HOLDS_MS = 10_000
+/** A busy server is asked again for this long while the person watches. */
+export const PATIENCE_MS = 30_000
+/** No answer on a living link for this long: ask. */
+export const ANSWER_MS = 8_000
+/** Chat that may wait for a link. */
+export const WAITING_TEXTS = 5
+/** A refusal "for now" of a text beyond this goes back into the composer instead of being retried. */
+export const TEXT_RETRY_MS = 3_000
+/** Never written to the device: they carry an address, or a second try means nothing. */
+const NOT_KEPT = new Set(['order.deliver', 'order.pay'])
+const TEXTS = new Set(['say', 'message.send'])
+const ORPHAN_MS = 30_000
+
+export interface Transport {
+  /** Whether a command can leave now. */
+  ready(): boolean
+  deliver(entry: Entry): void
+  /** Ask for receipts; false where that is not possible (then entries are simply sent again, with the same id). */
+  ask(ids: Id[]): boolean
+}
+
+interface Waiter {
+  resolve(answer: Answer): void
+  reject(error: CommandRefused): void
+}
+
+/** Commands that must not be lost and must not happen twice. Ids survive a reload; the server knows them again. */
+export class Outbox extends Emitter<{ change: Entry }> {
+  private entries = new Map<Id, Entry>()
+  private waiters = new Map<Id, Waiter[]>()
+  private timers = new Map<Id, unknown>()
+  private person: Id | null = null
+  private tab: string
+
+  constructor(
+    private transport: Transport,
+    private env: Pick<Environment, 'later' | 'cancel' | 'bytes' | 'random' | 'wall'>,
+    private now: () => Moment,
+    private kept: KeyValue,
+    tabStore: KeyValue,
+  ) {
+    super()
+    this.tab = tabStore.getItem('livesale.tab') ?? uuid7(env.wall(), env.bytes)
+    tabStore.setItem('livesale.tab', this.tab)
+  }
+
+  /** What is not settled yet, oldest first. */
+  pending(): Entry[] {
+    return [...this.entries.values()].filter((e) => e.state !== 'confirmed' && e.state !== 'refused')
+  }
+
+  /** Give a command. Settles when the server has answered, however many links that takes. */
+  do(stream: Id, name: string, body: Record<string, unknown> = {}): { entry: Entry; result: Promise<Answer> } {
+    const entry: Entry = {
+      id: uuid7(this.now(), this.env.bytes),
+      stream,
+      name,
+      body,
+      at: this.now(),
+      state: 'sending',
+      sent: false,
+    }
+    const result = this.result(entry)
+    const texts = this.pending().filter((e) => TEXTS.has(e.name))
+    if (TEXTS.has(name) && !this.transport.ready() && texts.length >= WAITING_TEXTS) {
+      this.settle(entry, 'refused', { error: refusalOf({ code: 'outbox.full' }) })
+      return { entry, result }
+    }
+    this.entries.set(entry.id, entry)
+    this.keep(entry)
+    if (this.transport.ready()) this.send(entry)
+    else this.emit('change', entry)
+    return { entry, result }
+  }
+
+  /** The answer to an entry, for those who were not there when it was given. */
+  result(entry: Entry): Promise<Answer> {
+    const promise = new Promise<Answer>((resolve, reject) => {
+      const list = this.waiters.get(entry.id) ?? []
+      this.waiters.set(entry.id, [...list, { resolve, reject }])
+    })
+    promise.catch(() => {}) // the state is told by `change` as well
+    return promise
+  }
+
+  /** The person has said again that they want this. */
+  confirm(id: Id): void {
+    const entry = this.entries.get(id)
+    if (!entry || entry.state !== 'stale') return
+    entry.at = this.now()
+    this.keep(entry)
+    if (this.transport.ready()) this.send(entry)
+    else this.to(entry, 'sending')
+  }
+
+  /** The person does not want this any more. */
+  discard(id: Id): void {
+    const entry = this.entries.get(id)
+    if (entry) this.settle(entry, 'refused', { error: refusalOf({ code: 'outbox.discarded' }) })
+  }
+
+  // --- what the connection says -----------------------------------------------------------------------------------
+
+  /** There is a link, and the server takes us for `person`. */
+  connected(person: Id | null): void {
+    this.become(person)
+    if (!person) return
+    const open = this.pending().filter((e) => e.state !== 'stale')
+    const maybe = open.filter((e) => e.sent)
+    for (const entry of maybe) this.to(entry, 'unknown')
+    if (maybe.length) this.ask(maybe)
+    for (const entry of open.filter((e) => !e.sent)) this.sendIfFresh(entry)
+  }
+
+  disconnected(): void {
+    for (const timer of this.timers.values()) this.env.cancel(timer)
+    this.timers.clear()
+    for (const entry of this.pending()) {
+      if (entry.state === 'sending' && entry.sent) this.to(entry, 'unknown')
+    }
+  }
+
+  /** It left, and nobody knows whether it arrived. */
+  unanswered(id: Id): void {
+    const entry = this.entries.get(id)
+    if (!entry) return
+    this.to(entry, 'unknown')
+    this.timer(entry, 2_000, () => this.transport.ready() && this.ask([entry]))
+  }
+
+  acknowledged(id: Id, answer: Answer): void {
+    const entry = this.entries.get(id)
+    if (entry) this.settle(entry, 'confirmed', { answer })
+  }
+
+  refused(id: Id, refusal: Refusal): void {
+    const entry = this.entries.get(id)
+    if (!entry) return
+    const wait = Math.max(200, (refusal.retryAfter ?? 1) * 1000)
+    const isText = TEXTS.has(entry.name)
+    const patience = isText ? TEXT_RETRY_MS : PATIENCE_MS
+    if (!refusal.temporary || (isText && wait > TEXT_RETRY_MS)) {
+      this.settle(entry, 'refused', { error: refusal })
+    } else if (this.now() - entry.at + wait > patience && BUYING.has(entry.name)) {
+      entry.error = refusal
+      this.to(entry, 'stale')
+    } else {
+      entry.error = refusal
+      entry.sent = false
+      this.to(entry, 'sending')
+      this.timer(entry, wait * (1 + this.env.random() * 0.5), () => this.transport.ready() && this.send(entry))
+    }
+  }
+
+  told(answers: Record<Id, Answer | null>): void {
+    for (const [id, answer] of Object.entries(answers)) {
+      const entry = this.entries.get(id)
+      if (!entry || entry.state !== 'unknown') continue
+      if (answer) this.settle(entry, 'confirmed', { answer })
+      else this.sendIfFresh(entry)
+    }
+  }
+
+  // --- inside -----------------------------------------------------------------------------------------------------
+
+  private sendIfFresh(entry: Entry): void {
+    if (BUYING.has(entry.name) && this.now() - entry.at > WORD_HOLDS_MS) this.to(entry, 'stale')
+    else this.send(entry)
+  }
+
+  private send(entry: Entry): void {
+    entry.sent = true
+    this.keep(entry)
+    this.to(entry, 'sending')
+    this.timer(entry, ANSWER_MS, () => {
+      this.to(entry, 'unknown')
+      this.ask([entry])
+    })
+    this.transport.deliver(entry)
+  }
+
+  private ask(entries: Entry[]): void {
+    for (let i = 0; i < entries.length; i += 100) {
+      const some = entries.slice(i, i + 100)
+      if (this.transport.ask(some.map((e) => e.id))) {
+        for (const entry of some) {
+          this.timer(entry, ANSWER_MS, () => entry.state === 'unknown' && this.transport.ready() && this.ask([entry]))
+        }
+      } else {
+        for (const entry of some) this.sendIfFresh(entry)
+      }
+    }
+  }
+
+  private to(entry: Entry, state: CommandState): void {
+    entry.state = state
+    if (state === 'stale') this.clear(entry)
+    this.emit('change', entry)
+  }
+
+  private settle(entry: Entry, state: 'confirmed' | 'refused', part: { answer?: Answer; error?: Refusal }): void {
+    Object.assign(entry, part)
+    this.clear(entry)
+    this.entries.delete(entry.id)
+    this.kept.removeItem(this.key(entry.id))
+    this.to(entry, state)
+    const waiters = this.waiters.get(entry.id) ?? []
+    this.waiters.delete(entry.id)
+    for (const waiter of waiters) {
+      if (state === 'confirmed') waiter.resolve(entry.answer ?? {})
+      else waiter.reject(new CommandRefused(entry.error!, entry))
+    }
+  }
+
+  private timer(entry: Entry, milliseconds: number, run: () => void): void {
+    this.clear(entry)
+    this.timers.set(entry.id, this.env.later(run, milliseconds))
+  }
+
+  private clear(entry: Entry): void {
+    const timer = this.timers.get(entry.id)
+    if (timer !== undefined) this.env.cancel(timer)
+    this.timers.delete(entry.id)
+  }
+
+  private key(id: Id): string {
+    return `livesale.do.${this.person}.${id}`
+  }
+
+  private keep(entry: Entry): void {
+    if (!this.person || NOT_KEPT.has(entry.name)) return
+    const { id, stream, name, body, at, sent } = entry
+    this.kept.setItem(this.key(id), JSON.stringify({ id, stream, name, body, at, sent, tab: this.tab }))
+  }
+
+  /** Take up what this person's earlier page left unsettled. What another open tab is busy with stays with it. */
+  become(person: Id | null): void {
+    if (person === this.person) return
+    const others = this.person !== null
+    this.person = person
+    if (others) {
+      // somebody else now: what the former person had not settled waits on the device for them
+      for (const entry of this.entries.values()) this.clear(entry)
+      this.entries.clear()
+    }
+    if (!person) return
+    for (const entry of this.entries.values()) this.keep(entry)
+    for (const key of this.kept.keys()) {
+      if (!key.startsWith(`livesale.do.${person}.`)) continue
+      let found: (Entry & { tab: string }) | null = null
+      try {
+        found = JSON.parse(this.kept.getItem(key) ?? 'null')
+      } catch {
+        // written by something else
+      }
+      if (!found?.id || !found.name) {
+        this.kept.removeItem(key)
+      } else if (!this.entries.has(found.id) && (found.tab === this.tab || this.now() - found.at > ORPHAN_MS)) {
+        const { id, stream, name, body, at, sent } = found
+        // A crash may have come between sending and writing that down.
+        this.entries.set(id, { id, stream, name, body, at, sent: sent !== false, state: 'unknown' })
+      }
+    }
+  }
+}

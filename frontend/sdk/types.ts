@@ -1,0 +1,300 @@
+/** What travels between server and pages. The server's `chat/realtime/protocol.py` and `docs/wire.md` are the source. */
+
+/** A UUID string. */
+export type Id = string
+/** Unix milliseconds of the server's clock. */
+export type Moment = number
+/** Whole minor units of a currency: cents, yen, fils. */
+export type Minor = number
+
+export interface Person {
+  id: Id
+  name: string
+}
+
+// --- goods and orders -------------------------------------------------------------------------------------------
+
+export interface Stock {
+  free: number
+  held: number
+  sold: number
+  waiting: number
+}
+
+export interface Picture {
+  alt?: string
+  [width: string]: string | undefined
+}
+
+export interface Drop {
+  opens_at: Moment
+  closes_at: Moment
+  allotment: number
+  price_minor: Minor | null
+  limit: number | null
+}
+
+export interface Offer {
+  offer: Id
+  code: string
+  title: string
+  label: string
+  variant: Id
+  product: Id
+  image: Picture | null
+  price_minor: Minor
+  currency: string
+  limit: number | null
+  waitlist_cap: number
+  hold_seconds: number
+  position: number
+  state: 'queued' | 'open' | 'closed'
+  drop: Drop | null
+}
+
+export interface Video {
+  kind: 'hls' | 'mp4' | 'embed'
+  url: string
+  poster?: string | null
+}
+
+export interface Sale {
+  sale: Id
+  title: string
+  state: 'scheduled' | 'live' | 'paused' | 'ended'
+  starts_at: Moment | null
+  ends_at: Moment | null
+  video: Video | null
+  featured: Id | null
+  offers: Offer[]
+}
+
+export interface Line {
+  line: Id
+  order: Id
+  offer: Id
+  title: string
+  label: string
+  qty: number
+  unit_price_minor: Minor
+  currency: string
+  state: 'held' | 'paid' | 'cancelled' | 'lapsed' | 'refunded'
+  hold_until: Moment | null
+  extended: boolean
+}
+
+export interface Wait {
+  waiting: Id
+  offer: Id
+  title: string
+  label: string
+  qty: number
+  place: number | null
+  state: string
+}
+
+export interface Attempt {
+  attempt: Id
+  gateway: string
+  state: string
+  url: string | null
+  reference: string
+  instructions: string
+  deadline: Moment | null
+  amount_minor: Minor
+}
+
+export interface Order {
+  order: Id
+  number: number | null
+  stream: Id
+  shop: Id
+  state: string
+  payment_state: string
+  fulfilment_state: string
+  currency: string
+  lines: Line[]
+  adjustments: { kind: string; label: string; amount_minor: Minor }[]
+  total_minor: Minor
+  due_minor: Minor
+  delivery_kind: '' | 'delivery' | 'pickup'
+  has_contact: boolean
+  hold_until: Moment | null
+  attempt: Attempt | null
+}
+
+/** The private answer to a claim. */
+export interface Claim {
+  got: number
+  waiting: number
+  place: number | null
+  line: Id | null
+  wait: Id | null
+  order: Id | null
+  hold_until: Moment | null
+  offer: Id
+  title: string
+  label: string
+  unit_price_minor: Minor
+  currency: string
+}
+
+export interface Mine {
+  lines: Line[]
+  waiting: Wait[]
+  orders: Order[]
+}
+
+// --- people and words -------------------------------------------------------------------------------------------
+
+export type Role = 'owner' | 'host' | 'moderator' | 'member' | 'guest'
+
+export interface Message {
+  message: Id
+  person: Id
+  name: string
+  role: Role | string
+  text: string
+  reply_to: Id | null
+  at: Moment
+  deleted?: boolean
+}
+
+export interface Pin {
+  message: Id
+  text: string
+  name: string
+}
+
+export interface Room {
+  id: Id
+  shop: Id
+  shop_name: string
+  kind: 'group' | 'sale'
+  name: string
+  description: string
+  slow_seconds: number
+  locked: boolean
+  archived: boolean
+  open: boolean
+  announcement: { text: string; at: Moment } | null
+}
+
+export interface Me {
+  person: Id | null
+  name: string
+  role: Role
+  permissions: string[]
+  muted_until: Moment | null
+}
+
+export interface Figures {
+  orders: number
+  units_sold: number
+  units_held: number
+  revenue_minor: Minor
+  unpaid_minor: Minor
+  currency: string
+  buyers: number
+}
+
+export interface Report {
+  message: Id
+  person?: Id
+  name?: string
+  text?: string
+  reason?: string
+  at?: Moment
+  [more: string]: unknown
+}
+
+export interface Sanction {
+  person: Id
+  name?: string
+  kind?: string
+  until?: Moment | null
+  reason?: string
+  [more: string]: unknown
+}
+
+export interface Staff {
+  figures: Figures | null
+  reports: Report[]
+  sanctions: Sanction[]
+}
+
+export type Latest = Record<string, [version: number, value: unknown]>
+
+export interface RoomSnapshot {
+  stream: Id
+  kind: string
+  epoch: number
+  seq: number
+  time: Moment
+  latest: Latest
+  public: { room: Room; messages: Message[]; pins: Pin[]; sale: Sale | null }
+  personal: { me: Me; mine: Mine; staff: Staff | null }
+}
+
+// --- frames -----------------------------------------------------------------------------------------------------
+
+export interface LogEvent {
+  seq: number
+  kind: string
+  at: Moment
+  body: Record<string, any>
+}
+
+export type Answer = Record<string, any>
+
+export interface Hello {
+  type: 'hello'
+  protocol: number
+  time: Moment
+  you?: Person | null
+  limits: Record<string, number>
+  features: string[]
+  resume?: string | null
+}
+
+export interface EventsFrame {
+  type: 'events'
+  stream: Id
+  epoch: number
+  first: number
+  last: number
+  events: LogEvent[]
+}
+
+export interface ErrorFrame {
+  type: 'error'
+  code: string
+  message: string
+  id?: Id | null
+  params?: Record<string, any>
+  temporary?: boolean
+  retry_after?: number | null
+}
+
+export type ServerFrame =
+  | Hello
+  | { type: 'joined'; stream: Id; mode: 'replay' | 'resync'; epoch: number; seq: number; snapshot?: any }
+  | { type: 'left'; stream: Id; code: string; message: string }
+  | EventsFrame
+  | { type: 'values'; stream: Id; values: Latest }
+  | { type: 'ack'; id: Id; answer: Answer; repeated?: boolean }
+  | ErrorFrame
+  | { type: 'told'; answers: Record<Id, Answer | null> }
+  | { type: 'pong'; time: Moment; at?: number | null }
+  | { type: 'beat'; time: Moment }
+  | { type: 'panel'; time: Moment }
+  | { type: 'bye'; code: number; reason: string; retry_after?: number | null }
+
+export type ClientFrame =
+  | { type: 'auth'; ticket?: string; resume?: string }
+  | { type: 'join'; streams: { stream: Id; after?: number; epoch?: number }[] }
+  | { type: 'leave'; streams: Id[] }
+  | { type: 'do'; id: Id; stream: Id; name: string; body: Record<string, unknown> }
+  | { type: 'ask'; ids: Id[] }
+  | { type: 'ping'; at: number }
+  | { type: 'tell'; stream: Id; name: 'typing' | 'reaction'; value?: string }
