@@ -1,6 +1,6 @@
 """Why a change of the catalogue was refused."""
 
-CODE_TAKEN = "product.code_taken"  # code
+CODE_TAKEN = "product.code_taken"  # taken
 UNKNOWN = "product.unknown"
 BAD_CODE = "product.bad_code"
 BAD_PRICE = "product.bad_price"

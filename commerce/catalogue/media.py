@@ -39,7 +39,7 @@ def add_media(*, shop_id: UUID, product_id: UUID, file: BinaryIO, now: datetime,
     written: list[str] = []
     try:
         media.file.save("original.webp", ContentFile(_encode(picture)), save=False)
-        written.append(media.file.name)
+        written.append(str(media.file))
         for width in WIDTHS:
             small = picture.copy()
             small.thumbnail((width, MOST_PIXELS), Image.Resampling.LANCZOS)
@@ -61,11 +61,11 @@ def _read(file: BinaryIO) -> Image.Image:
     if len(data) > MOST_BYTES:
         raise Refused(errors.MEDIA_TOO_LARGE, most=MOST_BYTES)
     try:
-        picture = Image.open(BytesIO(data), formats=_FORMATS)
-        if picture.width * picture.height > MOST_PIXELS:
+        upload = Image.open(BytesIO(data), formats=_FORMATS)
+        if upload.width * upload.height > MOST_PIXELS:
             raise Refused(errors.MEDIA_TOO_MANY_PIXELS, most=MOST_PIXELS)
-        picture.load()
-        picture = ImageOps.exif_transpose(picture)
+        upload.load()
+        picture = ImageOps.exif_transpose(upload)
     except Image.DecompressionBombError as error:
         raise Refused(errors.MEDIA_TOO_MANY_PIXELS, most=MOST_PIXELS) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError) as error:

@@ -75,4 +75,4 @@ class Media(models.Model):
         ordering = ("position", "id")
 
     def __str__(self) -> str:
-        return self.alt or self.file.name
+        return self.alt or str(self.file)

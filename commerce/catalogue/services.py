@@ -49,7 +49,7 @@ def create_product(
                 shop_id=shop_id, code=code, title=title, description=description, created_at=now
             )
     except IntegrityError as error:
-        raise Refused(errors.CODE_TAKEN, code=code) from error
+        raise Refused(errors.CODE_TAKEN, taken=code) from error
     rows = [
         Variant(
             shop_id=shop_id, product=product, label=v.label, sku=v.sku, price_minor=v.price_minor, position=at
@@ -96,7 +96,7 @@ def update_product(
                 if not Variant.objects.filter(id=variant_id, product=product).update(price_minor=price):
                     raise Refused(errors.UNKNOWN)
     except IntegrityError as error:
-        raise Refused(errors.CODE_TAKEN, code=product.code) from error
+        raise Refused(errors.CODE_TAKEN, taken=product.code) from error
     return product
 
 

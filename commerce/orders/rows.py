@@ -1,10 +1,10 @@
-"""Orders, lines and attempts as a batch sees them: slots instead of model instances, with the state they were read in."""
+# ruff: noqa: S608 - column lists and conditions are constants of this package, values are parameters
+"""Orders, lines and attempts as a batch sees them, with the state they were read in."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +29,9 @@ ATTEMPT = (
     "id", "shop_id", "order_id", "gateway", "method", "amount_minor", "currency", "state", "provider_ref", "reference",
     "flagged", "deadline", "created_at", "settled_at",
 )  # fmt: skip
+MISMATCH = "payment.mismatch"
+"""Reason of refunds for money that never counted as paid for the order."""
+
 ATTEMPT_SETS = ("state", "provider_ref", "flagged", "settled_at")
 
 
@@ -36,9 +39,31 @@ class LineRow:
     """A line; ``live`` is the number of its units that still count."""
 
     __slots__ = (
-        "buyer_id", "created_at", "currency", "ended_at", "extended", "hold_until", "id", "offer_id", "order_id",
-        "origin_stream", "placed", "placed_by_id", "pool_id", "qty", "qty_cancelled", "qty_refunded", "shop_id",
-        "scope_id", "state", "terms", "title", "turn", "unit_price_minor", "variant_id", "was",
+        "buyer_id",
+        "created_at",
+        "currency",
+        "ended_at",
+        "extended",
+        "hold_until",
+        "id",
+        "offer_id",
+        "order_id",
+        "origin_stream",
+        "placed",
+        "placed_by_id",
+        "pool_id",
+        "qty",
+        "qty_cancelled",
+        "qty_refunded",
+        "scope_id",
+        "shop_id",
+        "state",
+        "terms",
+        "title",
+        "turn",
+        "unit_price_minor",
+        "variant_id",
+        "was",
     )  # fmt: skip
 
     def __init__(self, row: tuple[Any, ...], origin_stream: UUID, scope_id: UUID, fresh: bool) -> None:
@@ -157,7 +182,10 @@ def read_lines(where: str, params: list[Any]) -> list[LineRow]:
 def read_due(pool_ids: list[Any], now: Any, limit: int) -> list[LineRow]:
     """Held lines whose time is up, the oldest first, at most ``limit`` per pool. Parameters as `sql.key` makes them."""
     lines: list[LineRow] = []
-    one = f"SELECT * FROM ({_LINE_SQL}l.pool_id = %s AND l.state = 'held' AND l.hold_until <= %s ORDER BY l.hold_until LIMIT {limit}) AS due"
+    one = (
+        f"SELECT * FROM ({_LINE_SQL}l.pool_id = %s AND l.state = 'held' AND l.hold_until <= %s "
+        f"ORDER BY l.hold_until LIMIT {limit}) AS due"
+    )
     for at in range(0, len(pool_ids), 100):
         some = pool_ids[at : at + 100]
         params = [value for pool_id in some for value in (pool_id, now)]

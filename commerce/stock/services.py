@@ -1,16 +1,16 @@
+# ruff: noqa: S608 - column lists and conditions are constants of this package, values are parameters
 """The only writer of pools, movements and waiting entries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from commerce.errors import Refused
+from commerce.ids import new_id
 from commerce.sql import Insert, any_of, fetch, lock_rows, update_rows
 from commerce.stock.models import Movement, Pool
 from commerce.stock.waitlist import WaitList
@@ -32,6 +32,9 @@ _MOVEMENT = (
     "reason",
     "at",
 )
+
+BEFORE = datetime.min.replace(tzinfo=UTC)
+"""The clock of a book that has not been loaded."""
 
 
 class PoolState:
@@ -87,8 +90,9 @@ class StockBook:
         self.pools: dict[UUID, PoolState] = {}
         self.waitlist = WaitList()
         self.may_free: set[UUID] = set()
-        self.now: datetime = datetime.min
+        self.now: datetime = BEFORE
         self._wanted: set[UUID] = set()
+        self._resolved = False
         self._resolvers: list[Callable[[], None]] = []
         self._moves: list[tuple[Any, ...]] = []
         self._on_free: Callable[[PoolState], None] | None = None
@@ -116,10 +120,11 @@ class StockBook:
     def _resolve(self) -> None:
         while self._resolvers:
             self._resolvers.pop(0)()
-        if self._wanted:
+        if self._wanted and not self._resolved:
             condition, param = any_of("id", self._wanted)
             sql = f"SELECT parent_id FROM commerce_pool WHERE {condition} AND parent_id IS NOT NULL"
             self.want(*(parent for (parent,) in fetch(sql, [param], "u")))
+            self._resolved = True
 
     # -- the three phases ------------------------------------------------------------------------------------------
 
@@ -228,7 +233,20 @@ class StockBook:
         if parent.free < units:
             raise Refused("stock.too_few", free=parent.free)
         child = PoolState(
-            (pool_id or uuid7(), parent.shop_id, parent.variant_id, parent.id, label, 0, 0, 0, 0, 1, 0, None),
+            (
+                pool_id or new_id(),
+                parent.shop_id,
+                parent.variant_id,
+                parent.id,
+                label,
+                0,
+                0,
+                0,
+                0,
+                1,
+                0,
+                None,
+            ),
             fresh=True,
         )
         self.pools[child.id] = child
@@ -340,7 +358,7 @@ class StockBook:
         pool.held += d_held
         pool.sold += d_sold
         self._moves.append(
-            (uuid7(), pool.shop_id, pool.id, kind, d_stock, d_held, d_sold, line_id, actor, reason),
+            (new_id(), pool.shop_id, pool.id, kind, d_stock, d_held, d_sold, line_id, actor, reason),
         )
 
     def _transfer(

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - column lists and conditions are constants of this package, values are parameters
 """The waiting lists of a batch's pools, in memory: first in, first out, nobody overtakes."""
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from commerce.errors import Conflict
+from commerce.ids import new_id
 from commerce.sql import Insert, any_of, fetch, key, update_rows
 from commerce.stock.models import Waiting
 
@@ -124,7 +124,7 @@ class WaitList:
         if qty < entry.qty:
             entry.qty -= qty
             row = list(entry.row())
-            row[0], row[7], row[9], row[10], row[13] = uuid7(), qty, "offered", line_id, None
+            row[0], row[7], row[9], row[10], row[13] = new_id(), qty, "offered", line_id, None
             self._fresh.append(Entry(row, fresh=True))
             return False
         entry.state, entry.line_id = "offered", line_id

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from commerce.errors import Refused
+from commerce.ids import new_id
 from commerce.orders import errors
 from commerce.orders.models import Adjustment, Contact, Order
 from commerce.orders.rows import LineRow, OrderRow
 from commerce.orders.services.core import CONTACT, Core
 
-_LIMITS = {name: Contact._meta.get_field(name).max_length or 0 for name in CONTACT}
+_LIMITS = {f.name: f.max_length for f in Contact._meta.concrete_fields if f.name in CONTACT and f.max_length}
 _NEEDED = {"delivery": ("name", "street", "postcode", "city"), "pickup": ("name",)}
 _UNPAID = (Order.State.OPEN, Order.State.PLACED, Order.State.LAPSED)
 
@@ -68,7 +67,7 @@ class Baskets(Core):
             order.discount_minor += amount_minor
         else:
             order.added_minor += amount_minor
-        self._new_adjustments.append((uuid7(), order.shop_id, order.id, kind, label[:120], amount_minor))
+        self._new_adjustments.append((new_id(), order.shop_id, order.id, kind, label[:120], amount_minor))
 
     def cancel_order(
         self,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from commerce.errors import Conflict, Refused
+from commerce.ids import new_id
 from commerce.orders import errors
 from commerce.orders.models import Adjustment, Order
 from commerce.orders.rows import OrderRow
@@ -65,7 +64,7 @@ class Checkout(Claims, Baskets):
         ]
         if not entries:
             return
-        basket = self._baskets[order.buyer_id, order.scope_id] = uuid7()
+        basket = self._baskets[order.buyer_id, order.scope_id] = new_id()
         self._new_orders.append(
             (
                 basket,

@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from commerce.errors import Refused
+from commerce.ids import new_id
 from commerce.orders import errors
 from commerce.orders.rows import LineRow
 from commerce.orders.services.core import Core
@@ -67,7 +66,7 @@ class Claims(Core):
         """The buyer's open basket in this sale, found or begun."""
         basket = self._baskets.get((buyer, terms.scope_id))
         if basket is None:
-            basket = self._baskets[buyer, terms.scope_id] = uuid7()
+            basket = self._baskets[buyer, terms.scope_id] = new_id()
             self._new_orders.append(
                 (basket, terms.shop_id, buyer, terms.scope_id, terms.origin_stream, terms.currency, now)
             )
@@ -94,7 +93,7 @@ class Claims(Core):
     ) -> LineRow:
         line = LineRow(
             (
-                uuid7(), terms.shop_id, order_id, buyer, terms.offer_id, terms.variant_id, pool.id, qty, 0, 0,
+                new_id(), terms.shop_id, order_id, buyer, terms.offer_id, terms.variant_id, pool.id, qty, 0, 0,
                 terms.unit_price_minor, terms.currency, terms.title, "held",
                 now + timedelta(seconds=terms.hold_seconds), False, turn, False, placed_by, self._snapshot(terms),
                 now, None,
@@ -125,7 +124,7 @@ class Claims(Core):
     ) -> UUID:
         entry = self.stock.waitlist.add(
             (
-                uuid7(), terms.shop_id, pool.id, terms.offer_id, order_id, buyer, placed_by, qty,
+                new_id(), terms.shop_id, pool.id, terms.offer_id, order_id, buyer, placed_by, qty,
                 self.stock.take_rank(pool), "waiting", None, self._snapshot(terms), now, None,
             )
         )  # fmt: skip
@@ -299,14 +298,14 @@ class Claims(Core):
         """
         waitlist = self.stock.waitlist
         for entry in list(waitlist.entries.values()):
-            if entry.buyer == buyer and entry.shop_id == shop_id and entry.state == "waiting":
-                if scope_id is None or self._terms_of(entry).scope_id == scope_id:
-                    self._leave(entry, "gone", "waiting.gone")
+            theirs = entry.buyer == buyer and entry.shop_id == shop_id and entry.state == "waiting"
+            if theirs and scope_id in (None, self._terms_of(entry).scope_id):
+                self._leave(entry, "gone", "waiting.gone")
         units = 0
         for line in list(self.lines.values()):
-            if line.buyer_id == buyer and line.shop_id == shop_id and line.state == "held":
-                if scope_id is None or line.scope_id == scope_id:
-                    units += line.live
-                    self._tell_line("line.cancelled", line, qty=line.live, left=0)
-                    self._drop_line(line, "dropped", actor)
+            theirs = line.buyer_id == buyer and line.shop_id == shop_id and line.state == "held"
+            if theirs and scope_id in (None, line.scope_id):
+                units += line.live
+                self._tell_line("line.cancelled", line, qty=line.live, left=0)
+                self._drop_line(line, "dropped", actor)
         return units

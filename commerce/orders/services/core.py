@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - column lists and conditions are constants of this package, values are parameters
 """What every decision about orders shares: the rows, how they are locked, read and written, and the news."""
 
 from __future__ import annotations
@@ -6,9 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from commerce.errors import Refused
+from commerce.ids import new_id
 from commerce.orders import errors
 from commerce.orders.models import Adjustment, Contact, Line, Order
 from commerce.orders.rows import (
@@ -17,6 +17,7 @@ from commerce.orders.rows import (
     LINE,
     LINE_GUARDS,
     LINE_SETS,
+    MISMATCH,
     ORDER_GUARDS,
     ORDER_SETS,
     AttemptRow,
@@ -31,7 +32,7 @@ from commerce.orders.types import ClaimTerms, News
 from commerce.payments.models import Attempt, PaymentEvent, Refund
 from commerce.shops.models import ShopCounter
 from commerce.sql import Insert, any_of, fetch, key, lock_rows, stamp, update_rows
-from commerce.stock.services import PoolState, StockBook
+from commerce.stock.services import BEFORE, PoolState, StockBook
 from commerce.stock.waitlist import Entry
 
 LAPSES = 200
@@ -62,7 +63,7 @@ class Core:
 
     def __init__(self, stock: StockBook) -> None:
         self.stock = stock
-        self.now: datetime = datetime.min
+        self.now: datetime = BEFORE
         self.news: list[News] = []
         self.orders: dict[UUID, OrderRow] = {}
         self.lines: dict[UUID, LineRow] = {}
@@ -85,7 +86,6 @@ class Core:
         self._want_entries: set[UUID] = set()
         self._want_attempts: set[UUID] = set()
         self._want_refunds: set[UUID] = set()
-        self._want_events: set[str] = set()
         self._want_people: set[tuple[UUID, UUID, UUID | None]] = set()
         self._want_checkout = False
         # what is to be written
@@ -113,7 +113,7 @@ class Core:
         self._want_orders.update(order_ids)
 
     def want_checkout(self, *order_ids: UUID) -> None:
-        """Orders that will be placed, or whose delivery will be chosen: also the shop's counter and delivery options."""
+        """Orders that will be placed or whose delivery will be chosen, with the shop's counter and delivery options."""
         self._want_orders.update(order_ids)
         self._want_checkout = True
 
@@ -125,9 +125,9 @@ class Core:
         """Waiting places, and with them their whole orders."""
         self._want_entries.update(entry_ids)
 
-    def want_payment(self, attempt_id: UUID, event_id: str | None = None) -> None:
-        """An attempt with its order; ``event_id`` of the news about it that will be decided."""
-        self._want_attempts.add(attempt_id)
+    def want_payment(self, *attempt_ids: UUID) -> None:
+        """Attempts, and with them their whole orders."""
+        self._want_attempts.update(attempt_ids)
 
     def want_refunds(self, *refund_ids: UUID) -> None:
         """Refunds that a gateway has answered, with their orders."""
@@ -259,12 +259,13 @@ class Core:
         ):
             self.attempts[row[0]].events[row[1]] = row[2]
         for row in fetch(
-            f"SELECT id, attempt_id, amount_minor, state FROM commerce_refund WHERE {condition}",
+            f"SELECT id, attempt_id, amount_minor, state, reason FROM commerce_refund WHERE {condition}",
             [param],
             "uuis",
         ):
-            self.attempts[row[1]].refunded_minor += row[2]
-            self._refund_rows[row[0]] = [*row, row[3], None]
+            if row[4] != MISMATCH:
+                self.attempts[row[1]].refunded_minor += row[2]
+            self._refund_rows[row[0]] = [*row[:4], row[3], None]
 
     def _load_checkout(self) -> None:
         shops = {order.shop_id for order in self.orders.values()}
@@ -282,7 +283,7 @@ class Core:
             self._options[row[0]] = row
         condition, param = any_of("order_id", self._want_orders)
         self._contacts = dict(
-            fetch(f"SELECT order_id, id FROM commerce_contact WHERE {condition}", [param], "uu")  # type: ignore[arg-type]
+            fetch(f"SELECT order_id, id FROM commerce_contact WHERE {condition}", [param], "uu")
         )
 
     def _load_usage(self) -> None:
@@ -352,7 +353,7 @@ class Core:
         self._write_payments(now, insert)
 
     def _write_contacts(self, insert: Insert) -> None:
-        fresh = [(uuid7(), *row) for order, row in self._new_contacts.items() if order not in self._contacts]
+        fresh = [(new_id(), *row) for order, row in self._new_contacts.items() if order not in self._contacts]
         if fresh:
             insert(Contact, ("id", "shop_id", "order_id", *CONTACT), fresh)
         update_rows(

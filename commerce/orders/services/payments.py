@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from commerce.errors import Refused
+from commerce.ids import new_id
 from commerce.orders import errors
 from commerce.orders.models import Order
-from commerce.orders.rows import AttemptRow, LineRow, OrderRow
+from commerce.orders.rows import MISMATCH, AttemptRow, LineRow, OrderRow
 from commerce.orders.services.checkout import Checkout
 from commerce.orders.types import RefundDue, Settled
+
+_DELIVERED = ("paid", "part", "gone", "unwanted")
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Payments(Checkout):
     ) -> AttemptRow:
         attempt = AttemptRow(
             (
-                attempt_id or uuid7(), order.shop_id, order.id, gateway, method, order.total_minor, order.currency,
+                attempt_id or new_id(), order.shop_id, order.id, gateway, method, order.total_minor, order.currency,
                 "created", "", f"{order.number}-{len(order.attempts) + 1}", False, deadline, self.now, None,
             ),
             fresh=True,
@@ -107,7 +108,7 @@ class Payments(Checkout):
             attempt.state, attempt.provider_ref = "pending", provider_ref[:120]
 
     def payment_failed(self, *, attempt_id: UUID, state: str = "failed", event_id: str | None = None) -> bool:
-        """The attempt has ``failed``, was ``cancelled`` or has ``expired``. False when that changes nothing any more."""
+        """The attempt has ``failed``, was ``cancelled`` or has ``expired``. False when that changes nothing."""
         if state not in ("failed", "cancelled", "expired"):
             raise ValueError(state)
         attempt, order = self._attempt_of(attempt_id)
@@ -134,14 +135,14 @@ class Payments(Checkout):
         Repeated and reordered events get the answer that the first one got.
         """
         attempt, order = self._attempt_of(attempt_id)
-        said = attempt.events.get(event_id) or (
-            next((e for e in attempt.events.values() if e.get("final")), None)
-            if attempt.state == "succeeded" or attempt.flagged
-            else None
-        )
-        if said is not None and said.get("final"):
-            return Settled(said["outcome"], order.id, attempt.id, said["paid"], said["refund"], repeated=True)
-        if (amount_minor, currency) != (attempt.amount_minor, attempt.currency):
+        said = attempt.events.get(event_id)
+        fits = (amount_minor, currency) == (attempt.amount_minor, attempt.currency)
+        if said is None and fits and attempt.state == "succeeded":
+            said = next(e for e in attempt.events.values() if e["outcome"] in _DELIVERED)
+        if said is not None:
+            paid, refund = said.get("paid", 0), said.get("refund", 0)
+            return Settled(said["outcome"], order.id, attempt.id, paid, refund, repeated=True)
+        if not fits:
             return self._mismatch(attempt, order, amount_minor, currency, event_id)
         attempt.state, attempt.settled_at = "succeeded", now
         order.paid_minor += amount_minor
@@ -158,7 +159,7 @@ class Payments(Checkout):
             self._set_payment_state(order)
         self._event(
             attempt, event_id, "succeeded", amount_minor, currency,
-            {"outcome": outcome, "paid": amount_minor, "refund": owed, "final": True},
+            {"outcome": outcome, "paid": amount_minor, "refund": owed},
         )  # fmt: skip
         return Settled(outcome, order.id, attempt.id, amount_minor, owed, refunds=refunds)
 
@@ -194,19 +195,18 @@ class Payments(Checkout):
         """Not the agreed money: the order stays unpaid, what came is owed back and a person must look."""
         if attempt.is_live:
             attempt.state = "failed"
-        attempt.flagged, attempt.settled_at = True, self.now
+        attempt.flagged = True
+        attempt.settled_at = attempt.settled_at or self.now
         if order.payment_state == Order.Payment.PENDING and not any(
             other.is_live for other in order.attempts
         ):
             order.payment_state = Order.Payment.UNPAID
         refunds = []
         if amount_minor > 0:
-            refunds.append(
-                self._refund_row(attempt, order, amount_minor, currency, "payment.mismatch", [], None)
-            )
+            refunds.append(self._refund_row(attempt, order, amount_minor, currency, MISMATCH, [], None))
         self._event(
             attempt, event_id, "succeeded", amount_minor, currency,
-            {"outcome": "mismatch", "paid": 0, "refund": amount_minor, "final": True},
+            {"outcome": "mismatch", "paid": 0, "refund": amount_minor},
         )  # fmt: skip
         self._tell_order("payment.flagged", order, attempt=attempt.id, amount_minor=amount_minor)
         return Settled("mismatch", order.id, attempt.id, 0, amount_minor, refunds=refunds)
@@ -291,7 +291,7 @@ class Payments(Checkout):
         attempt.events[event_id] = outcome
         self._new_events.append(
             (
-                uuid7(), attempt.shop_id, attempt.gateway, event_id, attempt.id, kind, amount_minor, currency, outcome,
+                new_id(), attempt.shop_id, attempt.gateway, event_id, attempt.id, kind, amount_minor, currency, outcome,
                 self.now,
             )
         )  # fmt: skip
@@ -320,7 +320,7 @@ class Payments(Checkout):
         lines: list[Any],
         actor: UUID | None,
     ) -> RefundDue:
-        refund_id = uuid7()
+        refund_id = new_id()
         self._new_refunds.append(
             [refund_id, attempt.shop_id, attempt.id, amount_minor, reason, lines, actor, self.now, "due"]
         )

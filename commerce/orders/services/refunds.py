@@ -97,7 +97,7 @@ class Refunds(Payments):
         """Through the attempts that brought the money, the newest first."""
         refunds = []
         for attempt in reversed(order.attempts):
-            if amount and attempt.state == "succeeded" and not attempt.flagged:
+            if amount and attempt.state == "succeeded":
                 part = min(amount, attempt.amount_minor - attempt.refunded_minor)
                 if part > 0:
                     refunds.append(self._owe(order, attempt, part, reason, lines, actor))

