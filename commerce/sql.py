@@ -43,8 +43,11 @@ def stamp(value: datetime) -> Any:
     return value if _postgres() else connection.ops.adapt_datetimefield_value(value)
 
 
-def _when(value: str | None) -> datetime | None:
-    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
+def _when(value: datetime | str | None) -> datetime | None:
+    """SQLite's columns come as naive moments, what was computed from them as text; both are UTC."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return None if value is None else value.replace(tzinfo=UTC)
 
 
 def _uuid(value: str | None) -> UUID | None:

@@ -317,16 +317,7 @@ class Core:
     # -- write -------------------------------------------------------------------------------------------------------
 
     def write(self, now: datetime, insert: Insert) -> None:
-        if self._new_orders:
-            insert(Order, NEW_ORDER, self._new_orders)
-        if self._new_lines:
-            insert(Line, LINE, [line.row() for line in self._new_lines])
-        changed = [
-            (line.id, *line.changing(), *line.was[:4])
-            for line in self.lines.values()
-            if line.was is not None and line.was != line.changing()
-        ]
-        update_rows(Line, LINE_SETS, LINE_GUARDS, changed)
+        # before the inserts: only one basket of a buyer and sale may be open
         update_rows(
             Order,
             ORDER_SETS,
@@ -335,6 +326,20 @@ class Core:
                 (order.id, *order.changing(), *order.guard())
                 for order in self.orders.values()
                 if order.was != order.changing()
+            ],
+        )
+        if self._new_orders:
+            insert(Order, NEW_ORDER, self._new_orders)
+        if self._new_lines:
+            insert(Line, LINE, [line.row() for line in self._new_lines])
+        update_rows(
+            Line,
+            LINE_SETS,
+            LINE_GUARDS,
+            [
+                (line.id, *line.changing(), *line.was[: len(LINE_GUARDS)])
+                for line in self.lines.values()
+                if line.was is not None and line.was != line.changing()
             ],
         )
         if self._new_adjustments:
