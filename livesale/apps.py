@@ -6,3 +6,10 @@ class LivesaleConfig(AppConfig):
 
     name = "livesale"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from chat.log import registry
+        from commerce.errors import Refused
+
+        registry.treat_as_refusal(Refused)
+        registry.load()

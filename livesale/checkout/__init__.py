@@ -1,0 +1,1 @@
+"""From basket to handed over: delivery, placing, paying, refunding, fulfilling; what gateways report."""

@@ -1,0 +1,104 @@
+"""What a shop's stream tells, and who may follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from chat.log.registry import Access, access, event, latest_values, snapshot_part
+from chat.log.visibility import Viewer
+from chat.rooms.selectors import use_tenant_roles
+from commerce.shops.models import Shop, ShopStaff
+from commerce.shops.selectors import staff_role
+from livesale.backoffice.selectors import product_cards, shop_card, shop_values
+from livesale.backoffice.staff import PERMISSIONS, tenant_roles
+
+use_tenant_roles(tenant_roles)
+
+
+class ShopCard(msgspec.Struct):
+    """The shop as everyone sees it."""
+
+    id: UUID
+    name: str
+    slug: str
+    currency: str
+    terms: str
+    delivery: list[dict[str, Any]]
+
+
+class ProductCard(msgspec.Struct):
+    """One product, whole, with its variants and stock; archived ones are gone from the lists."""
+
+    product: UUID
+    code: str
+    title: str
+    description: str
+    archived: bool
+    images: list[dict[str, str]]
+    variants: list[dict[str, Any]]
+
+
+class RoomOpened(msgspec.Struct):
+    """The shop has a new room."""
+
+    room: UUID
+    kind: str
+    name: str
+    open: bool
+
+
+class StaffChanged(msgspec.Struct):
+    """To the staff: a person has another role in the shop, or none."""
+
+    person: UUID
+    role: str | None
+
+
+def _hydrate_shops(bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [shop_card(UUID(b["id"])) or b for b in bodies]
+
+
+def _hydrate_products(bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    cards = {
+        card["product"]: card for card in product_cards(product_ids=[UUID(b["product"]) for b in bodies])
+    }
+    return [cards.get(b["product"], b) for b in bodies]
+
+
+SHOP_CHANGED = event("shop.changed", ShopCard, hydrate=_hydrate_shops)
+PRODUCT_CHANGED = event("product.changed", ProductCard, hydrate=_hydrate_products)
+ROOM_OPENED = event("room.opened", RoomOpened)
+STAFF_CHANGED = event("staff.changed", StaffChanged, changes_access=True)
+
+
+@access("shop")
+def shop_access(stream_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, Access]:
+    """Anyone may look at a shop; its staff see more."""
+    staff = set()
+    if person_id is not None:
+        staff = set(
+            ShopStaff.objects.filter(shop_id__in=stream_ids, person_id=person_id).values_list(
+                "shop_id", flat=True
+            )
+        )
+    known = set(Shop.objects.filter(id__in=stream_ids).values_list("id", flat=True))
+    return {s: Access(read=True, staff=s in staff) for s in stream_ids if s in known}
+
+
+def _me(shop_id: UUID, viewer: Viewer) -> dict[str, Any]:
+    role = staff_role(shop_id=shop_id, person=viewer.person_id) if viewer.person_id else None
+    return {
+        "person": viewer.person_id,
+        "role": role or "guest",
+        "permissions": sorted(PERMISSIONS[role]) if role else [],
+    }
+
+
+snapshot_part("shop", "shop", public=shop_card)
+snapshot_part("shop", "products", public=lambda shop_id: product_cards(shop_id=shop_id))
+snapshot_part("shop", "me", personal=_me)
+latest_values(shop_values)

@@ -1,0 +1,70 @@
+"""Who works for the shops of a batch, and what their role lets them do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from chat.log.batch import Batch, Part
+from chat.log.errors import Refused
+from commerce.shops.models import ShopStaff
+
+# What each role of the shop may do behind the counter; rooms have their own table.
+PERMISSIONS: dict[str, frozenset[str]] = {
+    "owner": frozenset(
+        {"shop.configure", "staff.edit", "catalogue.edit", "order.manage", "order.pack", "room.create"}
+    ),
+    "manager": frozenset({"catalogue.edit", "order.manage", "order.pack", "room.create"}),
+    "host": frozenset({"catalogue.edit", "order.manage", "order.pack", "room.create"}),
+    "packer": frozenset({"order.pack"}),
+}
+
+# A shop's staff as roles in its rooms.
+ROOM_ROLES = {"owner": "owner", "manager": "host", "host": "host", "packer": "moderator"}
+
+
+def tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> dict[tuple[UUID, UUID], str]:
+    """The answer to `chat.rooms.selectors.use_tenant_roles`: the roles that a shop's staff have in its rooms."""
+    rows = ShopStaff.objects.filter(shop_id__in=list(tenants), person_id__in=list(people))
+    return {
+        (shop_id, person_id): ROOM_ROLES[role]
+        for shop_id, person_id, role in rows.values_list("shop_id", "person_id", "role")
+    }
+
+
+class Staff(Part):
+    rank: ClassVar[int] = 12
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(batch)
+        self._people: set[UUID] = set()
+        self._roles: dict[tuple[UUID, UUID], str] = {}
+
+    def want(self, person_id: UUID) -> None:
+        self._people.add(person_id)
+
+    def load(self, now: datetime) -> None:
+        if not self._people:
+            return
+        shops = {h.tenant_id for h in self.batch.heads.values() if h.tenant_id is not None}
+        rows = ShopStaff.objects.filter(shop_id__in=shops, person_id__in=self._people)
+        self._roles = {(s, p): role for s, p, role in rows.values_list("shop_id", "person_id", "role")}
+
+    def role(self, shop_id: UUID, person_id: UUID) -> str | None:
+        return self._roles.get((shop_id, person_id))
+
+    def require(self, shop_id: UUID, person_id: UUID, permission: str) -> str:
+        """The person's role, if it has the permission. Raises `permission.denied`."""
+        role = self.role(shop_id, person_id)
+        if role is None or permission not in PERMISSIONS[role]:
+            raise Refused("permission.denied")
+        return role
+
+    def shop_of(self, stream_id: UUID) -> UUID:
+        """The shop whose data this stream is. Raises `stream.wrong_kind` for a stream without one."""
+        shop_id = self.batch.heads[stream_id].tenant_id
+        if shop_id is None:
+            raise Refused("stream.wrong_kind")
+        return shop_id

@@ -1,0 +1,348 @@
+"""Commands about orders, on the stream where the order was born."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import msgspec
+from django.conf import settings
+from uuid_utils.compat import uuid7
+
+from chat.log.batch import SYSTEM, Batch, Request
+from chat.log.errors import Refused, describe
+from chat.log.registry import Handler, command
+from chat.moderation.audit import Audit
+from commerce.orders.types import RefundDue
+from commerce.payments.gateways import Request as GatewayRequest
+from commerce.payments.gateways import check_method, gateway
+from livesale.backoffice.staff import Staff
+from livesale.claims.goods import Goods
+
+describe("order.elsewhere", "That order belongs to another room.")
+
+Reason = Annotated[str, msgspec.Meta(max_length=200)]
+Field = Annotated[str, msgspec.Meta(max_length=200)]
+
+
+class ContactBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Whom it goes to. Seen by the buyer and the shop's staff only."""
+
+    name: Field
+    phone: Field = ""
+    email: Field = ""
+    street: Field = ""
+    postcode: Field = ""
+    city: Field = ""
+    country: Field = ""
+
+
+class DeliverOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Choose one of the shop's ways to get the goods, and say whom they go to."""
+
+    order: UUID
+    option: UUID
+    contact: ContactBody
+    note: Annotated[str, msgspec.Meta(max_length=500)] = ""
+
+
+class PayOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Place the basket if it is still one, and begin to pay it."""
+
+    order: UUID
+    gateway: Literal["sandbox", "manual"] = "sandbox"
+    method: Literal["", "cash", "transfer", "on_pickup"] = ""
+
+
+class CancelOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Give up an unpaid order: what it holds goes to the next in line."""
+
+    order: UUID
+
+
+class MarkPaid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Staff: the money is in hand."""
+
+    order: UUID
+    method: Literal["cash", "transfer", "on_pickup"] = "cash"
+
+
+class RefundLine(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    line: UUID
+    qty: Annotated[int, msgspec.Meta(ge=1, le=999)]
+
+
+class RefundOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Staff: pay back units, or an amount, or (neither given) everything. Units go back into stock once."""
+
+    order: UUID
+    lines: Annotated[list[RefundLine], msgspec.Meta(max_length=200)] | None = None
+    amount_minor: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    reason: Reason = ""
+    restock: bool = True
+
+
+class FulfilOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Staff: the order was packed, shipped, is ready for pick-up or was handed over."""
+
+    order: UUID
+    state: Literal["none", "packed", "shipped", "ready", "handed_over"]
+
+
+class PaymentReported(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A gateway's verified webhook about an attempt."""
+
+    attempt: UUID
+    event_id: Annotated[str, msgspec.Meta(max_length=120)]
+    kind: Literal["succeeded", "failed", "cancelled"]
+    amount_minor: int
+    currency: str
+
+
+class RefundReported(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A gateway has paid back, or could not."""
+
+    refund: UUID
+    ok: bool
+
+
+class AttemptExpired(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The time for an attempt to pay is over."""
+
+    attempt: UUID
+
+
+class _OnOrder(Handler):
+    """Commands about one order. `staff`: only the shop's staff with `permission`; else its buyer."""
+
+    permission = ""
+
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        goods = batch.part(Goods)
+        batch.part(Audit)
+        for r in requests:
+            batch.part(Staff).want(r.actor_id)
+            goods.orders.want_checkout(r.body.order)
+
+    def shop(self, batch: Batch, request: Request) -> UUID:
+        """The shop, whose staff the actor is."""
+        staff = batch.part(Staff)
+        shop_id = staff.shop_of(request.stream_id)
+        staff.require(shop_id, request.actor_id, self.permission)
+        self.check_home(batch, request, shop_id=shop_id)
+        return shop_id
+
+    def check_home(self, batch: Batch, request: Request, **who: UUID) -> None:
+        order = batch.part(Goods).orders.order(request.body.order, **who)
+        if order.origin_stream != request.stream_id:
+            raise Refused("order.elsewhere")
+
+
+@command("order.deliver", DeliverOrder, on=("room", "shop"))
+class Deliver(_OnOrder):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        self.check_home(batch, request, buyer=request.actor_id)
+        goods, body = batch.part(Goods), request.body
+        goods.orders.set_delivery(
+            order_id=body.order,
+            option_id=body.option,
+            contact=msgspec.to_builtins(body.contact),
+            note=body.note,
+            buyer=request.actor_id,
+        )
+        goods.tell_order(body.order)
+        return {}
+
+
+@command("order.pay", PayOrder, on=("room", "shop"))
+class Pay(_OnOrder):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        self.check_home(batch, request, buyer=request.actor_id)
+        body, orders = request.body, batch.part(Goods).orders
+        if body.gateway == "sandbox" and not settings.LIVESALE_SANDBOX_ENABLED:
+            raise Refused("payment.gateway_unknown", name=body.gateway)
+        chosen = gateway(body.gateway)
+        check_method(chosen, body.method)
+        order = orders.order(body.order, buyer=request.actor_id)
+        if order.state == "open":
+            placed = orders.checkout(order_id=body.order, buyer=request.actor_id)
+            if placed.total_minor == 0:
+                return {"order": str(body.order), "number": placed.number, "amount_minor": 0, "url": None}
+        deadline = batch.now + chosen.window(body.method)
+        begun = orders.begin_payment(
+            order_id=body.order,
+            gateway=body.gateway,
+            method=body.method,
+            deadline=deadline,
+            keep_until=deadline if chosen.keeps_holds(body.method) else None,
+            attempt_id=uuid7(),
+            buyer=request.actor_id,
+        )
+        started = chosen.begin(
+            GatewayRequest(
+                begun.attempt_id, begun.amount_minor, begun.currency, begun.reference, begun.method
+            ),
+            batch.now,
+        )
+        orders.payment_begun(attempt_id=begun.attempt_id, provider_ref=started.provider_ref)
+        for line in order.lines:
+            if line.state == "held":
+                batch.part(Goods).plan_lapse(request.stream_id, line.pool_id, line.hold_until)
+        batch.follow_up(
+            request.stream_id,
+            "payment.expired",
+            {"attempt": begun.attempt_id},
+            key=str(begun.attempt_id),
+            at=begun.deadline,
+        )
+        return {
+            "order": str(body.order),
+            "number": order.number,
+            "attempt": str(begun.attempt_id),
+            "amount_minor": begun.amount_minor,
+            "currency": begun.currency,
+            "url": f"/pay/sandbox/{begun.attempt_id}/" if body.gateway == "sandbox" else None,
+            "reference": begun.reference,
+            "instructions": started.instructions.get("code"),
+            "deadline": int(begun.deadline.timestamp() * 1000),
+        }
+
+
+@command("order.cancel", CancelOrder, on=("room", "shop"))
+class Cancel(_OnOrder):
+    permission = "order.manage"
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        orders = batch.part(Goods).orders
+        found = orders.orders.get(request.body.order)
+        if found is not None and found.buyer_id == request.actor_id:
+            self.check_home(batch, request, buyer=request.actor_id)
+            orders.cancel_order(order_id=request.body.order, buyer=request.actor_id, actor=request.actor_id)
+        else:
+            shop_id = self.shop(batch, request)
+            orders.cancel_order(order_id=request.body.order, shop_id=shop_id, actor=request.actor_id)
+            batch.part(Audit).add(request, "order.cancel", target_id=request.body.order)
+        return {}
+
+
+@command("order.mark_paid", MarkPaid, on=("room", "shop"))
+class Mark(_OnOrder):
+    permission = "order.manage"
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        shop_id = self.shop(batch, request)
+        orders = batch.part(Goods).orders
+        if orders.order(request.body.order, shop_id=shop_id).state == "open":
+            orders.checkout(order_id=request.body.order, shop_id=shop_id)
+        settled = orders.mark_paid(
+            order_id=request.body.order,
+            shop_id=shop_id,
+            actor=request.actor_id,
+            method=request.body.method,
+            now=batch.now,
+        )
+        ask_refunds(batch, request.stream_id, settled.refunds)
+        batch.part(Audit).add(
+            request, "order.mark_paid", target_id=request.body.order, paid=settled.paid_minor
+        )
+        return {"outcome": settled.outcome}
+
+
+@command("order.refund", RefundOrder, on=("room", "shop"))
+class Refund(_OnOrder):
+    permission = "order.manage"
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        shop_id = self.shop(batch, request)
+        body = request.body
+        due = batch.part(Goods).orders.refund(
+            order_id=body.order,
+            shop_id=shop_id,
+            actor=request.actor_id,
+            lines={line.line: line.qty for line in body.lines} if body.lines else None,
+            amount_minor=body.amount_minor,
+            reason=body.reason,
+            restock=body.restock,
+        )
+        ask_refunds(batch, request.stream_id, due)
+        total = sum(d.amount_minor for d in due)
+        batch.part(Audit).add(request, "order.refund", target_id=body.order, amount_minor=total)
+        return {"amount_minor": total}
+
+
+@command("order.fulfil", FulfilOrder, on=("room", "shop"))
+class Fulfil(_OnOrder):
+    permission = "order.pack"
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        shop_id = self.shop(batch, request)
+        batch.part(Goods).orders.set_fulfilment(
+            order_id=request.body.order, shop_id=shop_id, state=request.body.state
+        )
+        batch.part(Audit).add(request, "order.fulfil", target_id=request.body.order, state=request.body.state)
+        return {}
+
+
+def ask_refunds(batch: Batch, stream_id: UUID, due: Sequence[RefundDue]) -> None:
+    """Promise to ask the gateways for what is owed back; their answers return as commands."""
+    for d in due:
+        batch.effect(
+            "payment.refund",
+            {
+                "stream": str(stream_id),
+                "refund": str(d.refund_id),
+                "attempt": str(d.attempt_id),
+                "gateway": d.gateway,
+                "amount_minor": d.amount_minor,
+                "currency": d.currency,
+            },
+            key=str(d.refund_id),
+        )
+
+
+@command("payment.reported", PaymentReported, on=("room", "shop"), system=True)
+class Reported(Handler):
+    """A payment has come, failed or was given up: what is held is sold, what lapsed is taken again or paid back."""
+
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        for r in requests:
+            batch.part(Goods).orders.want_payment(r.body.attempt)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        assert request.actor_id == SYSTEM
+        body, orders = request.body, batch.part(Goods).orders
+        if body.kind != "succeeded":
+            changed = orders.payment_failed(attempt_id=body.attempt, state=body.kind, event_id=body.event_id)
+            return {"outcome": body.kind if changed else "ignored"}
+        settled = orders.payment_succeeded(
+            attempt_id=body.attempt,
+            amount_minor=body.amount_minor,
+            currency=body.currency,
+            event_id=body.event_id,
+            now=batch.now,
+        )
+        ask_refunds(batch, request.stream_id, settled.refunds)
+        return {"outcome": settled.outcome, "order": str(settled.order_id), "repeated": settled.repeated}
+
+
+@command("payment.refunded", RefundReported, on=("room", "shop"), system=True)
+class Refunded(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        for r in requests:
+            batch.part(Goods).orders.want_refunds(r.body.refund)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        changed = batch.part(Goods).orders.refund_settled(refund_id=request.body.refund, ok=request.body.ok)
+        return {"changed": changed}
+
+
+@command("payment.expired", AttemptExpired, on=("room", "shop"), system=True)
+class Expired(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        for r in requests:
+            batch.part(Goods).orders.want_payment(r.body.attempt)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        changed = batch.part(Goods).orders.payment_failed(attempt_id=request.body.attempt, state="expired")
+        return {"changed": changed}

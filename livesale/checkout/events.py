@@ -1,0 +1,26 @@
+"""Effects of checkout: asking gateways for refunds, outside any transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid5
+
+from chat.log import clock
+from chat.log.execute import execute
+from chat.log.registry import effect
+from commerce.payments.gateways import Request, gateway
+
+
+@effect("payment.refund")
+def ask_for_refund(payload: dict[str, Any]) -> None:
+    """Ask the gateway to pay back; where it answers at once, the answer is a command. Safe to repeat."""
+    refund_id = UUID(payload["refund"])
+    request = Request(UUID(payload["attempt"]), payload["amount_minor"], payload["currency"], "")
+    answer = gateway(payload["gateway"]).refund(request, refund_id, payload["amount_minor"], clock.now())
+    if answer.ok is not None:
+        execute(
+            UUID(payload["stream"]),
+            "payment.refunded",
+            {"refund": payload["refund"], "ok": answer.ok},
+            client_id=uuid5(refund_id, "ok" if answer.ok else "failed"),
+        )

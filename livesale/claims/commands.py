@@ -1,0 +1,360 @@
+"""Claiming units: by typing, by button, for a neighbour; extending, giving back, passing on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+
+from chat.log.batch import SYSTEM, Batch, Request
+from chat.log.errors import Refused, describe
+from chat.log.models import Audience
+from chat.log.registry import Handler, command
+from chat.messages.book import MessageBook
+from chat.messages.commands import Text, declare_message, send_message
+from chat.moderation.audit import Audit
+from chat.moderation.commands import when_removed
+from chat.rooms.book import RoomBook
+from chat.rooms.permissions import may
+from commerce.orders.models import Line
+from commerce.orders.types import ClaimTerms
+from livesale.claims.goods import Goods
+from livesale.claims.language import Parsed, parse
+from livesale.claims.people import Consents
+from livesale.sales.book import SaleBook
+from livesale.sales.models import Offer, SaleState
+
+describe("claim.not_open", "That cannot be ordered right now.")
+describe("claim.not_yet", "That opens in {seconds} seconds.")
+describe("claim.over", "That drop is over.")
+describe("claim.unknown_code", "There is nothing with the code {said} in this sale.")
+describe("claim.which_variant", "Which one? {said} comes in: {options}.")
+describe("claim.nothing_featured", "Nothing is featured right now. Type the code of what you want.")
+
+Quantity = Annotated[int, msgspec.Meta(ge=1, le=999)]
+
+
+class Say(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a composer sends: a claim when the whole text is one ("sold 12 M x2", "+1"), else a message."""
+
+    text: Text
+    reply_to: UUID | None = None
+
+
+class PlaceClaim(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Claim units of an offer: what is free is held for you, the rest waits in line. `buyer`: staff for a neighbour."""
+
+    offer: UUID
+    qty: Quantity = 1
+    buyer: UUID | None = None
+
+
+class ExtendHold(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Keep a hold longer, once."""
+
+    line: UUID
+
+
+class CancelClaim(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Give back units that are not paid: all of a line, or some."""
+
+    line: UUID
+    qty: Quantity | None = None
+
+
+class PassTurn(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Decline an offered turn: the next in line gets it at once."""
+
+    line: UUID
+
+
+class LeaveWaitlist(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Wait no longer."""
+
+    waiting: UUID
+
+
+class SettleStock(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Look at a pool: holds whose time is up lapse, who waits is served."""
+
+    pool: UUID
+
+
+class RemindHolds(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Holds on this pool lapse soon: tell the people."""
+
+    pool: UUID
+    until: int
+
+
+class TellOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """An order born here was changed from another stream."""
+
+    order: UUID
+    person: UUID
+
+
+def terms_of(sale: Any, offer: Offer) -> ClaimTerms:
+    """What the server promises for this offer now; nothing of it comes from the client."""
+    title = f"{offer.title} {offer.label}".strip()
+    return ClaimTerms(
+        shop_id=offer.tenant_id,
+        scope_id=sale.id,
+        origin_stream=offer.room_id,
+        offer_id=offer.id,
+        pool_id=offer.pool_id,
+        variant_id=offer.variant_id,
+        title=title,
+        unit_price_minor=offer.price_now,
+        currency=offer.currency,
+        limit_per_buyer=offer.limit_now,
+        hold_seconds=offer.hold_seconds or sale.hold_seconds,
+        waitlist_cap=offer.waitlist_now,
+        max_unpaid_units=sale.max_unpaid_units,
+        extension_seconds=sale.extension_seconds,
+        terms={"code": offer.code, "generation": offer.pool_generation},
+    )
+
+
+class _Claiming(Handler):
+    """What typed and tapped claims share. One object of terms per offer and batch."""
+
+    def _declare_claim(self, batch: Batch, request: Request, offer: Offer | None, buyer: UUID) -> None:
+        if offer is None:
+            return
+        batch.part(Consents).want(buyer)
+        batch.part(Goods).orders.want_claim(
+            buyer=buyer,
+            shop_id=offer.tenant_id,
+            scope_id=offer.sale_id,
+            offer_id=offer.id,
+            pool_id=offer.pool_id,
+        )
+
+    def _claim(self, batch: Batch, request: Request, offer: Offer, buyer: UUID, qty: int) -> dict[str, Any]:
+        sales = batch.part(SaleBook)
+        sale = sales.sale(request.stream_id)
+        self._check_open(batch, sale, offer)
+        terms = batch.part(Consents).terms(offer, sale, terms_of)
+        return batch.part(Goods).claim(
+            terms,
+            buyer=buyer,
+            placed_by=request.actor_id,
+            qty=qty,
+            name=batch.part(Consents).shown_name(buyer),
+        )
+
+    def _check_open(self, batch: Batch, sale: Any, offer: Offer) -> None:
+        if sale.state != SaleState.LIVE or offer.sale_id != sale.id:
+            raise Refused("claim.not_open")
+        if offer.claimable(batch.now):
+            return
+        if offer.drop_opens_at is not None and batch.now < offer.drop_opens_at:
+            seconds = int((offer.drop_opens_at - batch.now).total_seconds()) + 1
+            raise Refused("claim.not_yet", temporary=False, seconds=seconds)
+        raise Refused("claim.over" if offer.is_drop else "claim.not_open")
+
+
+@command("say", Say)
+class SayOrClaim(_Claiming):
+    """A claim if the text is one, else a message: decided while declaring, because a claim locks its pool."""
+
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        sales, rooms = batch.part(SaleBook), batch.part(RoomBook)
+        # every part that deciding may touch exists from now on
+        batch.part(MessageBook), batch.part(Goods), batch.part(Consents)
+        sales.fetch([r.stream_id for r in requests])
+        for r in requests:
+            parsed = self._parse(sales, r)
+            if parsed is None:
+                declare_message(batch, [r])
+            else:
+                rooms.want(r.stream_id, [r.actor_id])
+                offer = self._offer(sales, r.stream_id, parsed)
+                self._declare_claim(batch, r, offer, r.actor_id)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        sales = batch.part(SaleBook)
+        parsed = self._parse(sales, request)
+        if parsed is None:
+            body = request.body
+            return send_message(batch, request.stream_id, request.actor_id, body.text, body.reply_to)
+        batch.part(RoomBook).require(request.stream_id, request.actor_id, "claim.place")
+        if parsed.problem:
+            raise Refused(parsed.problem, said=parsed.said, options=", ".join(parsed.options), most=999)
+        assert parsed.offer_id is not None
+        offer = sales.offer(request.stream_id, parsed.offer_id)
+        return {"claim": self._claim(batch, request, offer, request.actor_id, parsed.qty)}
+
+    def _parse(self, sales: SaleBook, request: Request) -> Parsed | None:
+        # what is on offer when the batch begins is what the person saw at the latest
+        sale = sales.sale_or_none(request.stream_id)
+        if sale is None or sale.state not in {SaleState.LIVE, SaleState.PAUSED}:
+            return None
+        return sales.parse_once(
+            request, lambda: parse(request.body.text, sales.offers(request.stream_id), sale.featured_id)
+        )
+
+    def _offer(self, sales: SaleBook, room_id: UUID, parsed: Parsed) -> Offer | None:
+        return sales.offer_or_none(room_id, parsed.offer_id) if parsed.offer_id else None
+
+
+@command("claim.place", PlaceClaim)
+class Place(_Claiming):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        sales, rooms = batch.part(SaleBook), batch.part(RoomBook)
+        batch.part(Goods), batch.part(Consents), batch.part(Audit)
+        sales.fetch([r.stream_id for r in requests])
+        for r in requests:
+            buyer = r.body.buyer or r.actor_id
+            rooms.want(r.stream_id, [r.actor_id, buyer])
+            self._declare_claim(batch, r, sales.offer_or_none(r.stream_id, r.body.offer), buyer)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        rooms = batch.part(RoomBook)
+        standing = rooms.require(request.stream_id, request.actor_id, "claim.place")
+        buyer = request.body.buyer or request.actor_id
+        if buyer != request.actor_id:
+            if not may(standing.role, "claim.for_others"):
+                raise Refused("permission.denied")
+            if rooms.name_of(buyer) is None:
+                raise Refused("person.unknown")
+            if rooms.standing(request.stream_id, buyer).banned:
+                raise Refused("member.banned")
+        offer = batch.part(SaleBook).offer(request.stream_id, request.body.offer)
+        answer = self._claim(batch, request, offer, buyer, request.body.qty)
+        if buyer != request.actor_id:
+            batch.part(Audit).add(request, "claim.for_other", target_id=buyer, offer=str(offer.id))
+        return answer
+
+
+class _OnLine(Handler):
+    """Commands about one of the actor's own lines. The line's order must have been born in this stream."""
+
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        goods = batch.part(Goods)
+        for r in requests:
+            goods.orders.want_lines(r.body.line)
+
+    def check(self, batch: Batch, request: Request) -> None:
+        line = batch.part(Goods).orders.line(request.body.line, buyer=request.actor_id)
+        if line.origin_stream != request.stream_id:
+            raise Refused("order.elsewhere")
+
+
+@command("claim.extend", ExtendHold, on=("room", "shop"))
+class Extend(_OnLine):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        self.check(batch, request)
+        until = batch.part(Goods).orders.extend(line_id=request.body.line, buyer=request.actor_id)
+        return {"hold_until": int(until.timestamp() * 1000)}
+
+
+@command("claim.cancel", CancelClaim, on=("room", "shop"))
+class Cancel(_OnLine):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        self.check(batch, request)
+        left = batch.part(Goods).orders.cancel(
+            line_id=request.body.line, qty=request.body.qty, buyer=request.actor_id, actor=request.actor_id
+        )
+        return {"left": left}
+
+
+@command("claim.pass", PassTurn, on=("room", "shop"))
+class Pass(_OnLine):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        self.check(batch, request)
+        batch.part(Goods).orders.pass_turn(line_id=request.body.line, buyer=request.actor_id)
+        return {}
+
+
+@command("claim.leave", LeaveWaitlist, on=("room", "shop"))
+class LeaveLine(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        goods = batch.part(Goods)
+        for r in requests:
+            goods.orders.want_entries(r.body.waiting)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        batch.part(Goods).orders.leave_waitlist(entry_id=request.body.waiting, buyer=request.actor_id)
+        return {}
+
+
+@command("stock.settle", SettleStock, on=("room", "shop"), system=True)
+class Settle(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        batch.part(Goods).want_pools(r.body.pool for r in requests)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        # loading has let lapse what is due and has served who waits
+        return {}
+
+
+@command("hold.remind", RemindHolds, on=("room", "shop"), system=True)
+class Remind(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        pass
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        until = datetime.fromtimestamp(request.body.until, UTC)
+        lines = Line.objects.filter(
+            pool_id=request.body.pool, state="held", hold_until__lte=until, hold_until__gt=batch.now
+        ).values_list("id", "buyer_id", "order_id")
+        for line_id, buyer_id, order_id in lines:
+            batch.ring(buyer_id)
+            batch.effect(
+                "notice.mail",
+                {
+                    "kind": "hold.lapses_soon",
+                    "person": str(buyer_id),
+                    "order": str(order_id),
+                    "line": str(line_id),
+                },
+                key=f"soon {line_id} {request.body.until}",
+            )
+        return {}
+
+
+@command("order.told", TellOrder, on=("room", "shop"), system=True)
+class Told(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        pass
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        assert request.actor_id == SYSTEM
+        batch.emit(
+            request.stream_id,
+            "order.changed",
+            {"order": str(request.body.order)},
+            audience=Audience.PERSON,
+            person_id=request.body.person,
+        )
+        batch.emit(
+            request.stream_id,
+            "orders.changed",
+            {"count": 1, "orders": [str(request.body.order)]},
+            audience=Audience.STAFF,
+        )
+        return {}
+
+
+def _declare_removal(batch: Batch, pairs: Sequence[tuple[UUID, UUID]]) -> None:
+    sales, goods = batch.part(SaleBook), batch.part(Goods)
+    sales.fetch([room_id for room_id, _ in pairs])
+    for room_id, person_id in pairs:
+        sale = sales.sale_or_none(room_id)
+        if sale is not None:
+            goods.orders.want_person(buyer=person_id, shop_id=sale.tenant_id, scope_id=sale.id)
+
+
+def _let_go(batch: Batch, room_id: UUID, person_id: UUID) -> None:
+    """A person put out of a room loses their unpaid holds and places of its sale; the next in line get them."""
+    sale = batch.part(SaleBook).sale_or_none(room_id)
+    if sale is not None:
+        batch.part(Goods).orders.drop_person(buyer=person_id, shop_id=sale.tenant_id, scope_id=sale.id)
+
+
+when_removed(declare=_declare_removal, decide=_let_go)

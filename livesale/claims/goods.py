@@ -1,0 +1,237 @@
+"""The goods of a batch: commerce's stock and order books, driven by the log, and what is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+from uuid import UUID
+
+from chat.log.batch import Batch, Insert, Part
+from chat.log.models import Audience
+from commerce.orders.services import OrderBook
+from commerce.orders.types import ClaimResult, ClaimTerms, News
+from commerce.sql import insert_rows
+from commerce.stock.services import PoolCount, StockBook
+from livesale.sales.models import Offer, SaleState
+from livesale.sales.selectors import stock_value, stock_version
+
+# People are reminded this long before their hold lapses, when it is at least twice as long.
+REMIND_BEFORE = timedelta(minutes=2)
+# Names in a summary, orders in a note to the staff: enough to be lively, bounded.
+NAMES_TOLD = 3
+ORDERS_TOLD = 20
+
+
+def claim_answer(terms: ClaimTerms, qty: int, result: ClaimResult) -> dict[str, Any]:
+    """A claim's answer as its buyer gets it, at once and as an event."""
+    return {
+        "offer": str(terms.offer_id),
+        "order": str(result.order_id),
+        "title": terms.title,
+        "qty": qty,
+        "got": result.got,
+        "waiting": result.waiting,
+        "missed": result.missed,
+        "unit_price_minor": terms.unit_price_minor,
+        "currency": terms.currency,
+        "line": str(result.line_id) if result.line_id else None,
+        "hold_until": int(result.hold_until.timestamp() * 1000) if result.hold_until else None,
+        "wait": str(result.entry_id) if result.entry_id else None,
+        "place": result.place,
+    }
+
+
+class Goods(Part):
+    """Runs both books in their order of locks and turns their news into events of the streams where orders live."""
+
+    rank: ClassVar[int] = 20
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(batch)
+        self.stock = StockBook()
+        self.orders = OrderBook(self.stock)
+        self._sold_now: dict[UUID, int] = {}
+        self._sold_in: dict[UUID, UUID] = {}
+        self._names: dict[UUID, list[str]] = {}
+        self._told_now: list[tuple[Offer, Any]] = []
+        self._claimed_orders: dict[UUID, set[UUID]] = {}
+        self._planned: set[tuple[UUID, UUID, int]] = set()
+
+    # --- declaring ----------------------------------------------------------------------------------------------
+
+    def want_pools(self, pool_ids: Iterable[UUID]) -> None:
+        self.stock.want(*pool_ids)
+
+    def want_drops(self, offers: Iterable[Offer]) -> None:
+        """Pools of those of these offers that are drops, with what they flow back to."""
+        for offer in offers:
+            if offer.is_drop:
+                self.stock.want(offer.pool_id, offer.base_pool_id)
+
+    # --- phases -------------------------------------------------------------------------------------------------
+
+    def lock(self) -> None:
+        self.stock.lock()
+        self.orders.lock()
+
+    def load(self, now: datetime) -> None:
+        self.stock.load(now)
+        self.orders.load(now)
+
+    def finish(self, now: datetime) -> None:
+        changed = self.stock.changed()
+        if changed:
+            self._tell_counts(changed)
+        for offer, pool in self._told_now:
+            self._signal(offer.room_id, offer.id, offer.pool_generation, pool)
+        told = self._tell_people(self.orders.news)
+        for stream_id, orders in self._claimed_orders.items():
+            told.setdefault(stream_id, set()).update(orders)
+        for stream_id, orders in told.items():
+            if self.batch.holds(stream_id):
+                self.batch.emit(
+                    stream_id,
+                    "orders.changed",
+                    {"count": len(orders), "orders": [str(o) for o in list(orders)[:ORDERS_TOLD]]},
+                    audience=Audience.STAFF,
+                )
+        for pool_id in self.orders.more():
+            # bounded work per batch: the rest follows at once, on a stream that is locked anyway
+            self.batch.follow_up(
+                next(iter(self.batch.heads)),
+                "stock.settle",
+                {"pool": pool_id},
+                key=f"{pool_id} {now.timestamp()}",
+            )
+
+    def write(self, now: datetime, insert: Insert) -> None:
+        self.stock.write(now, insert_rows)
+        self.orders.write(now, insert_rows)
+
+    # --- claims -------------------------------------------------------------------------------------------------
+
+    def claim(
+        self, terms: ClaimTerms, *, buyer: UUID, placed_by: UUID, qty: int, name: str = ""
+    ) -> dict[str, Any]:
+        """Decide a claim and answer its buyer.
+
+        `name` is shown in the summary; empty for those who did not agree to be named.
+        """
+        result = self.orders.claim(terms=terms, buyer=buyer, placed_by=placed_by, qty=qty, now=self.batch.now)
+        self._claimed_orders.setdefault(terms.origin_stream, set()).add(result.order_id)
+        self._sold_in[terms.offer_id] = terms.origin_stream
+        if result.got:
+            self._sold_now[terms.offer_id] = self._sold_now.get(terms.offer_id, 0) + result.got
+            assert result.hold_until is not None
+            self.plan_lapse(terms.origin_stream, terms.pool_id, result.hold_until, terms.hold_seconds)
+            if name:
+                names = self._names.setdefault(terms.offer_id, [])
+                if len(names) < NAMES_TOLD and name not in names:
+                    names.append(name)
+        answer = claim_answer(terms, qty, result)
+        self.batch.emit(
+            terms.origin_stream, "claim.answered", answer, audience=Audience.PERSON, person_id=buyer
+        )
+        return answer
+
+    def plan_lapse(self, stream_id: UUID, pool_id: UUID, until: datetime, hold_seconds: int = 0) -> None:
+        """Promise to look at a pool when a hold's time is up: one promise per pool and second."""
+        second = int(until.timestamp()) + 1
+        if (stream_id, pool_id, second) in self._planned:
+            return
+        self._planned.add((stream_id, pool_id, second))
+        at = datetime.fromtimestamp(second, tz=until.tzinfo)
+        self.batch.follow_up(stream_id, "stock.settle", {"pool": pool_id}, key=f"{pool_id} {second}", at=at)
+        if hold_seconds >= 2 * REMIND_BEFORE.total_seconds():
+            self.batch.follow_up(
+                stream_id,
+                "hold.remind",
+                {"pool": pool_id, "until": second},
+                key=f"{pool_id} {second}",
+                at=at - REMIND_BEFORE,
+            )
+
+    # --- telling ------------------------------------------------------------------------------------------------
+
+    def tell_stock(self, offer: Offer, pool: Any) -> None:
+        """Signal an offer's stock though its pool has not changed: it is new."""
+        self._told_now.append((offer, pool))
+
+    def tell_order(self, order_id: UUID) -> None:
+        """Tell an order's buyer of a change for which commerce has no news: an address, a note."""
+        order = self.orders.orders[order_id]
+        self.orders.news.append(
+            News("order.changed", order.buyer_id, order.shop_id, order.origin_stream, order.id)
+        )
+
+    def _tell_counts(self, changed: list[PoolCount]) -> None:
+        """Every room that sells from a changed pool hears its count; a room that has claimed hears what it took."""
+        counts = {c.id: c for c in changed}
+        rows = (
+            Offer.objects.filter(pool_id__in=counts, removed_at__isnull=True)
+            .exclude(sale__state=SaleState.ENDED)
+            .values_list("id", "room_id", "pool_id", "pool_generation")
+        )
+        for offer_id, room_id, pool_id, generation in rows:
+            count = counts[pool_id]
+            version = self._signal(room_id, offer_id, generation, count)
+            if self._sold_now.get(offer_id) and self.batch.holds(room_id):
+                self.batch.emit(
+                    room_id,
+                    "offer.claimed",
+                    {
+                        "offer": str(offer_id),
+                        "sold_now": self._sold_now[offer_id],
+                        **stock_value(count),
+                        "version": version,
+                        "names": self._names.get(offer_id, []),
+                    },
+                )
+
+    def _signal(self, room_id: UUID, offer_id: UUID, generation: int, count: Any) -> int:
+        version = stock_version(generation, count.version)
+        self.batch.signal(room_id, f"stock:{offer_id}", version, stock_value(count))
+        return version
+
+    def _tell_people(self, news: list[News]) -> dict[UUID, set[UUID]]:
+        """Each person hears of each of their changed orders once per batch; other streams hear by follow-up."""
+        told: dict[UUID, set[UUID]] = {}
+        for n in news:
+            self.batch.ring(n.person_id)
+            if n.kind in {"turn.offered", "hold.extended"} and n.pool_id is not None:
+                self.plan_lapse(n.origin_stream, n.pool_id, n.facts["hold_until"])
+            self._notice(n)
+            orders = told.setdefault(n.origin_stream, set())
+            if n.order_id in orders:
+                continue
+            orders.add(n.order_id)
+            if self.batch.holds(n.origin_stream):
+                self.batch.emit(
+                    n.origin_stream,
+                    "order.changed",
+                    {"order": str(n.order_id)},
+                    audience=Audience.PERSON,
+                    person_id=n.person_id,
+                )
+            else:
+                self.batch.follow_up(
+                    n.origin_stream,
+                    "order.told",
+                    {"order": n.order_id, "person": n.person_id},
+                    key=f"{n.order_id} {self.batch.now.timestamp()}",
+                )
+        return told
+
+    def _notice(self, n: News) -> None:
+        if n.kind in {"turn.offered", "order.paid", "order.refunded"}:
+            self.batch.effect(
+                "notice.mail",
+                {
+                    "kind": n.kind,
+                    "person": str(n.person_id),
+                    "order": str(n.order_id),
+                    "line": str(n.line_id or ""),
+                },
+                key=f"{n.kind} {n.line_id or n.order_id} {self.batch.now.timestamp()}",
+            )

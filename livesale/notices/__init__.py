@@ -1,0 +1,1 @@
+"""Telling people who are not looking: mail about turns, holds about to lapse, receipts, refunds."""
