@@ -173,8 +173,8 @@ class Batch:
     ) -> None:
         """Add an event to a locked stream's log.
 
-        `body` is stored: ids and public facts. `wire`, when given, is what today's readers get instead (the same
-        facts with the text that the log does not keep; the kind's `hydrate` must be able to make it again).
+        `body` is stored: ids and public facts. Where the kind has a `hydrate`, readers get what that makes of it,
+        from the rows as this transaction leaves them; `wire` saves the query by giving the same at once.
         """
         if stream_id not in self.heads:
             raise RuntimeError(f"{kind} for a stream that this batch has not locked; use follow_up")

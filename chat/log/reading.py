@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from chat.log import clock, registry
 from chat.log.batch import CommittedEvent, encode
 from chat.log.models import Event, Receipt, Stream, StreamHead
-from chat.log.transaction import at_ms, encode_event
+from chat.log.transaction import at_ms, encode_event, hydrate
 from chat.log.visibility import Viewer, visible, visible_q
 
 # A client that missed more events than this gets a snapshot instead.
@@ -75,22 +75,6 @@ def access(stream_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, reg
             found.update(provider(ids, person_id))
     nothing = registry.Access(read=False)
     return {stream_id: found.get(stream_id, nothing) for stream_id in stream_ids}
-
-
-def hydrate(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Bodies as today's readers see them: (kind, stored body) in, wire bodies out, in the same order."""
-    bodies: list[dict[str, Any]] = [body for _, body in rows]
-    by_kind: dict[str, list[int]] = {}
-    for i, (kind, _) in enumerate(rows):
-        spec = registry.EVENTS.get(kind)
-        if spec is not None and spec.hydrate is not None:
-            by_kind.setdefault(kind, []).append(i)
-    for kind, places in by_kind.items():
-        refill = registry.EVENTS[kind].hydrate
-        assert refill is not None
-        for place, body in zip(places, refill([bodies[i] for i in places]), strict=True):
-            bodies[place] = body
-    return bodies
 
 
 def events_after(stream_id: UUID, after: int, upto: int, limit: int = REPLAY_LIMIT) -> list[CommittedEvent]:

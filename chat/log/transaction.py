@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
@@ -19,13 +20,14 @@ from chat.log.batch import (
     Batch,
     Committed,
     CommittedEvent,
+    Emitted,
     Outcome,
     Request,
     encode,
 )
 from chat.log.errors import Refused, busy
 from chat.log.models import Event
-from chat.log.registry import REFUSALS
+from chat.log.registry import EVENTS, REFUSALS
 
 logger = logging.getLogger(__name__)
 
@@ -278,24 +280,27 @@ def uuid7_time_ms(value: UUID) -> int:
 
 
 def _write_log(batch: Batch) -> list[Committed]:
+    """Number the events, make what readers get of them, store them and the heads."""
     rows = []
     committed = []
     new_seqs = {}
-    at_ms = int(batch.now.timestamp() * 1000)
+    moment = at_ms(batch.now)
+    _hydrate_live([e for events in batch.events.values() for e in events])
     for stream_id, events in batch.events.items():
         head = batch.heads[stream_id]
         first = head.seq + 1
         travelling = []
         for seq, e in enumerate(events, first):
             rows.append((stream_id, seq, e.kind, e.audience, e.person_id, e.body, batch.now))
+            person = e.body.get("person")
             travelling.append(
                 CommittedEvent(
                     seq,
                     e.kind,
                     e.audience,
                     e.person_id,
-                    encode_event(seq, e.kind, at_ms, e.wire),
-                    UUID(e.body["person"]) if e.body.get("person") else None,
+                    encode_event(seq, e.kind, moment, e.wire),
+                    UUID(person) if person else None,
                 )
             )
         last = head.seq + len(events)
@@ -304,6 +309,30 @@ def _write_log(batch: Batch) -> list[Committed]:
     store.insert_rows(Event, ("stream_id", "seq", "kind", "audience", "person_id", "body", "at"), rows)
     store.write_heads(new_seqs)
     return committed
+
+
+def _hydrate_live(events: list[Emitted]) -> None:
+    """Refill what the log does not hold, from the rows that this transaction has just written: live is as replay."""
+    bare = [e for e in events if e.wire is e.body and EVENTS[e.kind].hydrate is not None]
+    if bare:
+        for e, body in zip(bare, hydrate([(e.kind, e.body) for e in bare]), strict=True):
+            e.wire = body
+
+
+def hydrate(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """Bodies as today's readers see them: (kind, stored body) in, wire bodies out, in the same order."""
+    bodies: list[dict[str, Any]] = [body for _, body in rows]
+    by_kind: dict[str, list[int]] = {}
+    for i, (kind, _) in enumerate(rows):
+        spec = EVENTS.get(kind)
+        if spec is not None and spec.hydrate is not None:
+            by_kind.setdefault(kind, []).append(i)
+    for kind, places in by_kind.items():
+        refill = EVENTS[kind].hydrate
+        assert refill is not None
+        for place, body in zip(places, refill([bodies[i] for i in places]), strict=True):
+            bodies[place] = body
+    return bodies
 
 
 def encode_event(seq: int, kind: str, at_ms: int, body: dict[str, object]) -> bytes:

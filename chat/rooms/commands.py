@@ -15,9 +15,7 @@ from chat.messages.text import clean
 from chat.moderation.audit import Audit
 from chat.rooms.book import RoomBook
 from chat.rooms.invites import InviteBook
-from chat.rooms.models import Room
 from chat.rooms.permissions import GUEST, outranks
-from chat.rooms.selectors import room_card
 
 describe("member.owner_stays", "The owner cannot leave the room.")
 describe("invite.invalid", "That invitation is not valid any more.")
@@ -88,13 +86,7 @@ class _InRoom(Handler):
 
 def tell_room(batch: Batch, room_id: UUID) -> None:
     """Emit the room's card as this batch leaves it."""
-    book = batch.part(RoomBook)
-    state = book.room(room_id)
-    row = Room.objects.get(id=room_id)
-    for name, value in state.changes.items():
-        setattr(row, name, value)
-    card = room_card(row)
-    batch.emit(room_id, "room.changed", {"id": card["id"]}, wire=card)
+    batch.emit(room_id, "room.changed", {"id": str(room_id)})
 
 
 @command("member.join", JoinRoom)
