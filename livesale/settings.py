@@ -7,6 +7,7 @@ cannot be right (see `livesale/checks.py`).
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ DATA_DIR = Path(env("LIVESALE_DATA", default=str(BASE_DIR / "var")))
 
 DEBUG = env.bool("DEBUG", default=False)
 # A random key is safe but ends every session at restart: deployments set SECRET_KEY, the demo keeps one in var/.
-SECRET_KEY = env("SECRET_KEY", default="") or get_random_secret_key()
+# Secrets are read without `env`, which would take one that begins with $ for the name of another variable.
+SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 # scheme://host:port of every page that may open a socket or post a form with the session cookie
 PUBLIC_ORIGINS: list[str] = env.list("PUBLIC_ORIGINS", default=[])
@@ -126,6 +128,22 @@ def _channel_layer(kind: str) -> dict[str, Any]:
 
 CHANNEL_LAYERS = {"default": _channel_layer(CHANNEL_LAYER)}
 
+
+def _cache() -> dict[str, Any]:
+    # Rate limits only. Several processes count together in Redis; an outage of it must keep nobody from signing in.
+    if not REDIS_URL:
+        return {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    timeouts = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    return {
+        "BACKEND": "livesale.accounts.cache.LenientRedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "livesale",
+        "OPTIONS": timeouts,
+    }
+
+
+CACHES = {"default": _cache()}
+
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
@@ -163,6 +181,9 @@ HEADLESS_FRONTEND_URLS = {
     "account_signup": "/account/signup",
 }
 LOGIN_URL = "/account/login"
+# How many of our own proxies stand before us. Only what they add to X-Forwarded-For is believed.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+CSRF_FAILURE_VIEW = "livesale.rest.errors.csrf_failure"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -222,12 +243,15 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "OAS_VERSION": "3.1.0",
+    "PREPROCESSING_HOOKS": ["livesale.rest.schema.expand_commands"],
+    "POSTPROCESSING_HOOKS": ["livesale.rest.schema.add_components"],
 }
 
 # --- livesale -----------------------------------------------------------------------------------------------------
 
 # Signs the sandbox gateway's webhooks. Never use the sandbox for real money.
-LIVESALE_SANDBOX_SECRET = env("LIVESALE_SANDBOX_SECRET", default=SECRET_KEY)
+LIVESALE_SANDBOX_SECRET = os.environ.get("LIVESALE_SANDBOX_SECRET") or SECRET_KEY
 LIVESALE_SANDBOX_ENABLED = env.bool("LIVESALE_SANDBOX_ENABLED", default=True)
 
 LOGGING = {

@@ -1,0 +1,83 @@
+"""What was answered checked against what is there: an acknowledged claim has its line or its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+from uuid import UUID
+
+from chat.log.models import Event, Receipt
+from chat.log.verify import Drift
+from chat.messages.models import Message
+from commerce.orders.models import Line
+from commerce.stock.models import Waiting
+
+SLICE = 1_000
+
+
+def drifts() -> Iterator[Drift]:
+    """Acknowledged claims and messages without their rows; claims told twice or to somebody else."""
+    yield from _receipts()
+    yield from _events()
+
+
+def _slices(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    found: list[Any] = []
+    for row in rows:
+        found.append(row)
+        if len(found) == SLICE:
+            yield found
+            found = []
+    if found:
+        yield found
+
+
+def _ids(answers: Iterable[dict[str, Any]], key: str) -> set[UUID]:
+    return {UUID(a[key]) for a in answers if isinstance(a.get(key), str)}
+
+
+def _receipts() -> Iterator[Drift]:
+    rows = Receipt.objects.order_by("client_id").values_list("client_id", "answer").iterator()
+    for part in _slices(rows):
+        answers = [(client_id, answer.get("claim", answer)) for client_id, answer in part]
+        bodies = [answer for _, answer in answers]
+        lines = set(Line.objects.filter(id__in=_ids(bodies, "line")).values_list("id", flat=True))
+        places = set(Waiting.objects.filter(id__in=_ids(bodies, "wait")).values_list("id", flat=True))
+        messages = set(Message.objects.filter(id__in=_ids(bodies, "message")).values_list("id", flat=True))
+        for client_id, answer in answers:
+            for key, known, what in (
+                ("line", lines, "line"),
+                ("wait", places, "place"),
+                ("message", messages, "message"),
+            ):
+                value = answer.get(key)
+                if isinstance(value, str) and UUID(value) not in known:
+                    yield Drift(f"receipt.{what}_lost", f"receipt {client_id}", f"{what} {value}", "nothing")
+
+
+def _events() -> Iterator[Drift]:
+    rows = (
+        Event.objects.filter(kind="claim.answered")
+        .order_by("stream_id", "seq")
+        .values_list("stream_id", "seq", "person_id", "body")
+        .iterator()
+    )
+    told: set[str] = set()
+    for part in _slices(rows):
+        lines = {
+            line_id: (buyer_id, qty)
+            for line_id, buyer_id, qty in Line.objects.filter(
+                id__in=_ids([r[3] for r in part], "line")
+            ).values_list("id", "buyer_id", "qty")
+        }
+        for stream_id, seq, person_id, body in part:
+            line = body.get("line")
+            if line is None:
+                continue
+            subject = f"event {stream_id}/{seq}"
+            found = lines.get(UUID(line))
+            if found != (person_id, body["got"]):
+                yield Drift("claim.line", subject, f"{body['got']} units for {person_id}", str(found))
+            if line in told:
+                yield Drift("claim.told_twice", subject, "one answer per line", line)
+            told.add(line)
