@@ -1,1 +1,4 @@
-import '../shared/base.css'
+import { start } from '../shared/mount'
+import Room from './Room.svelte'
+
+void start(Room)

@@ -1,9 +1,10 @@
-// Reads {"snapshot": …, "frames": [events and values frames]} and prints the state that a client has afterwards.
-// The server's tests compare it with a fresh snapshot. Needs `npm run build`.
+// Reads {"snapshot": …, "frames": [events and values frames], "fresh": a later snapshot?} and prints {"state", "fresh"}:
+// what a client has after the frames, and what it would have from the later snapshot. The server's tests compare the
+// two. Needs `npm run build`.
 import { readFileSync } from 'node:fs'
-import { fromSnapshot, withFrame, withValues } from '../dist/sdk/livesale.js'
+import { MESSAGES_IN_SNAPSHOT, fromSnapshot, withFrame, withValues } from '../dist/sdk/livesale.js'
 
-const { snapshot, frames } = JSON.parse(readFileSync(0, 'utf8'))
+const { snapshot, frames, fresh } = JSON.parse(readFileSync(0, 'utf8'))
 let state = fromSnapshot(snapshot)
 for (const frame of frames) {
   if (frame.type === 'values') {
@@ -15,5 +16,5 @@ for (const frame of frames) {
   }
 }
 // A fresh snapshot brings the newest messages only.
-state.public.messages &&= state.public.messages.slice(-50)
-process.stdout.write(JSON.stringify(state))
+state = { ...state, messages: state.messages.slice(-MESSAGES_IN_SNAPSHOT) }
+process.stdout.write(JSON.stringify({ state, fresh: fresh ? fromSnapshot(fresh) : null }))

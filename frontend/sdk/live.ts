@@ -113,7 +113,7 @@ export class Live extends Emitter<Topics> {
   async refreshPanel(): Promise<void> {
     const panel: Mine = await this.rest.get('me/panel/')
     for (const follow of this.followed.values()) {
-      if (follow.state?.public?.room) this.put(follow, withMine(follow.state, panel))
+      if (follow.state?.room) this.put(follow, withMine(follow.state, panel))
     }
     this.emit('panel', panel)
   }
@@ -147,7 +147,7 @@ export class Live extends Emitter<Topics> {
       follow.joining = now
       const { state } = follow
       // Who one is decides what one sees: another person starts from a snapshot.
-      const same = state && (state.personal?.me?.person ?? null) === (this.you?.id ?? null)
+      const same = state && (state.me?.person ?? null) === (this.you?.id ?? null)
       return same ? { stream, after: state.seq, epoch: state.epoch } : { stream }
     })
     this.connection.send({ type: 'join', streams: wanted })

@@ -3,16 +3,54 @@
  * `withValues` for latest values. Snapshot + later events equals a fresh snapshot, for every role; the server's tests
  * compare the two. Nothing here knows a socket, a clock or a page.
  */
-import type { EventsFrame, Id, Latest, LogEvent, Message, Mine, Offer, RoomSnapshot, Sale, Stock } from './types'
+import type {
+  EventsFrame, Figures, Id, Latest, Line, LogEvent, Me, Message, Mine, Offer, Order, Pin, Report, Room, Sale, Sanction,
+  Snapshot, Stock, Wait,
+} from './types'
 
-export type RoomState = RoomSnapshot
+export interface RoomState {
+  stream: Id
+  kind: string
+  epoch: number
+  seq: number
+  latest: Latest
+  room: Room
+  messages: Message[]
+  pins: Pin[]
+  sale: Sale | null
+  me: Me
+  mine: Mine
+  figures: Figures | null
+  reports: Report[]
+  sanctions: Sanction[]
+}
 
 /** Rows of chat that are kept. A fresh snapshot brings the last 50. */
 export const MESSAGES_KEPT = 150
 export const MESSAGES_IN_SNAPSHOT = 50
 
-export function fromSnapshot(snapshot: RoomSnapshot): RoomState {
-  return snapshot
+/** Whether a part is for everyone or for one reader makes no difference here. */
+export function fromSnapshot(snapshot: Snapshot): RoomState {
+  const { stream, kind, epoch, seq, latest } = snapshot
+  const { staff, ...personal } = snapshot.personal ?? {}
+  return {
+    messages: [],
+    pins: [],
+    sale: null,
+    figures: null,
+    reports: [],
+    sanctions: [],
+    me: { person: null, role: 'guest', permissions: [], muted_until: null },
+    mine: { lines: [], waiting: [], orders: [] },
+    ...(snapshot.public as { room: Room }),
+    ...personal,
+    ...staff,
+    stream,
+    kind,
+    epoch,
+    seq,
+    latest: latest ?? {},
+  }
 }
 
 export function stockOf(state: RoomState, offer: Id): Stock | null {
@@ -46,134 +84,109 @@ export function withFrame(state: RoomState, frame: EventsFrame): Applied {
 export function reduce(state: RoomState, event: LogEvent): RoomState {
   if (event.seq <= state.seq) return state
   const change = CHANGES[event.kind]
-  const next = change ? change(state, event.body, event) : state
+  const next = change ? change(state, event.body) : state
   return { ...next, seq: event.seq }
 }
 
 // --- pieces -----------------------------------------------------------------------------------------------------
 
 type Body = Record<string, any>
-type Change = (state: RoomState, body: Body, event: LogEvent) => RoomState
+type Change = (state: RoomState, body: Body) => RoomState
 
-const inPublic = (state: RoomState, part: Partial<RoomState['public']>): RoomState => ({
-  ...state,
-  public: { ...state.public, ...part },
-})
+const inMine = (state: RoomState, part: Partial<Mine>): RoomState => ({ ...state, mine: { ...state.mine, ...part } })
 
-const inPersonal = (state: RoomState, part: Partial<RoomState['personal']>): RoomState => ({
-  ...state,
-  personal: { ...state.personal, ...part },
-})
+const inSale = (state: RoomState, change: (sale: Sale) => Partial<Sale>): RoomState =>
+  state.sale ? { ...state, sale: { ...state.sale, ...change(state.sale) } } : state
 
-const inMine = (state: RoomState, part: Partial<Mine>): RoomState =>
-  inPersonal(state, { mine: { ...state.personal.mine, ...part } })
+const isMe = (state: RoomState, person: Id) => state.me.person === person
 
-const inStaff = (state: RoomState, change: (staff: NonNullable<RoomState['personal']['staff']>) => object): RoomState => {
-  const staff = state.personal.staff
-  return staff ? inPersonal(state, { staff: { ...staff, ...change(staff) } }) : state
-}
-
-const inSale = (state: RoomState, change: (sale: Sale) => Partial<Sale>): RoomState => {
-  const sale = state.public.sale
-  return sale ? inPublic(state, { sale: { ...sale, ...change(sale) } }) : state
-}
-
-const isMe = (state: RoomState, person: Id) => state.personal.me.person === person
+const STAFF = new Set(['owner', 'host', 'moderator'])
+export const isStaff = (state: RoomState) => STAFF.has(state.me.role)
 
 function put<T>(rows: T[], row: T, same: (a: T) => boolean): T[] {
   const at = rows.findIndex(same)
   return at < 0 ? [...rows, row] : rows.with(at, row)
 }
 
-const erased = (message: Message): Message =>
-  message.deleted ? message : { ...message, text: '', deleted: true }
+const erased = (message: Message): Message => ({ ...message, text: '', deleted: true })
 
-function withoutMessages(state: RoomState, gone: (message: Message) => boolean): RoomState {
-  const ids = new Set(state.public.messages.filter(gone).map((m) => m.message))
-  return inPublic(state, {
-    messages: state.public.messages.map((m) => (ids.has(m.message) ? erased(m) : m)),
-    pins: state.public.pins.filter((pin) => !ids.has(pin.message)),
-  })
+function withoutMessages(state: RoomState, gone: (row: { message: Id; person?: Id }) => boolean): RoomState {
+  const messages = state.messages.map((m) => (gone(m) ? erased(m) : m))
+  const ids = new Set(messages.filter((m) => m.deleted).map((m) => m.message))
+  return {
+    ...state,
+    messages,
+    pins: state.pins.filter((pin) => !ids.has(pin.message) && !gone({ message: pin.message })),
+    reports: state.reports.filter((report) => !gone(report)),
+  }
+}
+
+const nameOf = (state: RoomState, person: Id) => state.messages.findLast((m) => m.person === person)?.name ?? ''
+
+/** Whoever is not staff hears only of a sanction against themselves, and keeps no list. */
+function sanctioned(state: RoomState, body: Body, kind: Sanction['kind']): RoomState {
+  if (!isStaff(state)) return state
+  const { person, until = null, everywhere = false, name = nameOf(state, person) } = body
+  const rest = state.sanctions.filter((s) => !(s.person === person && s.kind === kind && s.everywhere === everywhere))
+  return { ...state, sanctions: [{ person, name, kind, until, everywhere }, ...rest] }
 }
 
 const byPosition = (a: Offer, b: Offer) => a.position - b.position
 
-const withOffer = (state: RoomState, offer: Offer): RoomState =>
+const withOffer: Change = (state, offer) =>
   inSale(state, (sale) => ({
-    offers: put(sale.offers, offer, (o) => o.offer === offer.offer).toSorted(byPosition),
+    offers: put(sale.offers, offer as Offer, (o) => o.offer === offer.offer).toSorted(byPosition),
   }))
 
-/** What a basket shows of a line: only those that still mean something to the buyer. */
-const LIVE_LINES = new Set(['held', 'paid'])
-
-const withLine = (state: RoomState, line: any): RoomState => {
-  const { lines, orders } = state.personal.mine
-  const rest = lines.filter((l) => l.line !== line.line)
+/** The basket holds what is set aside; what became of the rest is told by its order. */
+const withLine: Change = (state, body) => {
+  const line = body as Line
+  const same = (l: Line) => l.line === line.line
+  const { lines, orders } = state.mine
   return inMine(state, {
-    lines: LIVE_LINES.has(line.state) ? put(lines, line, (l) => l.line === line.line) : rest,
-    orders: orders.map((order) =>
-      order.lines.some((l) => l.line === line.line)
-        ? { ...order, lines: order.lines.map((l) => (l.line === line.line ? line : l)) }
-        : order,
-    ),
+    lines: line.state === 'held' ? put(lines, line, same) : lines.filter((l) => !same(l)),
+    orders: orders.map((o) => (o.lines.some(same) ? { ...o, lines: put(o.lines, line, same) } : o)),
   })
 }
 
 const CHANGES: Record<string, Change> = {
-  'message.sent': (state, body) => {
-    const known = state.public.messages
-    if (known.some((m) => m.message === body.message)) return state
-    return inPublic(state, { messages: [...known, body as Message].slice(-MESSAGES_KEPT) })
-  },
+  'message.sent': (state, body) =>
+    state.messages.some((m) => m.message === body.message)
+      ? state
+      : { ...state, messages: [...state.messages, body as Message].slice(-MESSAGES_KEPT) },
   'message.deleted': (state, body) => withoutMessages(state, (m) => m.message === body.message),
-  'message.pinned': (state, body) =>
-    inPublic(state, {
-      pins: put(
-        state.public.pins,
-        { message: body.message, text: body.text, name: body.name },
-        (p) => p.message === body.message,
-      ),
-    }),
-  'message.unpinned': (state, body) =>
-    inPublic(state, { pins: state.public.pins.filter((p) => p.message !== body.message) }),
-  'message.reported': (state, body) =>
-    inStaff(state, (staff) => ({ reports: put(staff.reports, body as any, (r) => r.message === body.message) })),
+  'message.pinned': (state, { message, text, name }) => ({
+    ...state,
+    pins: [{ message, text, name }, ...state.pins.filter((p) => p.message !== message)],
+  }),
+  'message.unpinned': (state, body) => ({ ...state, pins: state.pins.filter((p) => p.message !== body.message) }),
+  'message.reported': (state, { message, person, reports }) => ({
+    ...state,
+    reports: put(state.reports, { message, person, reports }, (r) => r.message === message),
+  }),
 
-  'room.configured': (state, body) => inPublic(state, { room: { ...state.public.room, ...body } }),
-  'room.announced': (state, body) =>
-    inPublic(state, {
-      room: { ...state.public.room, announcement: body.text ? { text: body.text, at: body.at } : null },
-    }),
-  'room.archived': (state) => inPublic(state, { room: { ...state.public.room, archived: true } }),
+  'room.changed': (state, body) => ({ ...state, room: { ...state.room, ...body } }),
 
   'member.appointed': (state, body) =>
-    isMe(state, body.person)
-      ? inPersonal(state, { me: { ...state.personal.me, role: body.role, ...(body.permissions && { permissions: body.permissions }) } })
-      : state,
-  'member.timed_out': (state, body) => {
-    const next = isMe(state, body.person)
-      ? inPersonal(state, { me: { ...state.personal.me, muted_until: body.until } })
-      : state
-    return inStaff(next, (staff) => ({
-      sanctions: put(staff.sanctions, { kind: 'timeout', ...body } as any, (s) => s.person === body.person && s.kind !== 'ban'),
-    }))
-  },
-  'member.banned': (state, body) =>
-    inStaff(state, (staff) => ({
-      sanctions: put(staff.sanctions, { kind: 'ban', ...body } as any, (s) => s.person === body.person && s.kind === 'ban'),
-    })),
-  'member.unbanned': (state, body) => {
-    const next = isMe(state, body.person)
-      ? inPersonal(state, { me: { ...state.personal.me, muted_until: null } })
-      : state
-    return inStaff(next, (staff) => ({ sanctions: staff.sanctions.filter((s) => s.person !== body.person) }))
-  },
+    isMe(state, body.person) ? { ...state, me: { ...state.me, role: body.role } } : state,
+  'member.timed_out': (state, body) =>
+    sanctioned(isMe(state, body.person) ? { ...state, me: { ...state.me, muted_until: body.until } } : state, body, 'timeout'),
+  'member.banned': (state, body) => sanctioned(state, body, 'ban'),
+  'member.hidden': (state, body) => sanctioned(state, body, 'hide'),
+  'member.unbanned': (state, body) => ({
+    ...state,
+    me: isMe(state, body.person) ? { ...state.me, muted_until: null } : state.me,
+    sanctions: state.sanctions.filter((s) => s.person !== body.person || s.everywhere !== (body.everywhere ?? false)),
+  }),
   'member.cleared': (state, body) => withoutMessages(state, (m) => m.person === body.person),
 
-  'sale.changed': (state, body) =>
-    inPublic(state, { sale: { ...(body as Sale), offers: state.public.sale?.offers ?? [] } }),
-  'offer.added': (state, body) => withOffer(state, (body.offer?.offer ? body.offer : body) as Offer),
-  'offer.changed': (state, body) => withOffer(state, (body.offer?.offer ? body.offer : body) as Offer),
+  'sale.changed': (state, body) => ({
+    ...state,
+    // an ended sale is history: a fresh snapshot has none either
+    sale: body.state === 'ended' ? null : { ...(body as Sale), offers: state.sale?.sale === body.sale ? state.sale!.offers : [] },
+  }),
+  'offer.added': withOffer,
+  'offer.changed': withOffer,
   'offer.removed': (state, body) =>
     inSale(state, (sale) => ({
       offers: sale.offers.filter((o) => o.offer !== body.offer),
@@ -182,38 +195,32 @@ const CHANGES: Record<string, Change> = {
   'offer.reordered': (state, body) =>
     inSale(state, (sale) => {
       const places = new Map((body.offers as Id[]).map((id, i) => [id, i]))
-      return {
-        offers: sale.offers
-          .map((o) => (places.has(o.offer) ? { ...o, position: places.get(o.offer)! } : o))
-          .toSorted(byPosition),
-      }
+      const moved = sale.offers.map((o) => (places.has(o.offer) ? { ...o, position: places.get(o.offer)! } : o))
+      return { offers: moved.toSorted(byPosition) }
     }),
   'offer.featured': (state, body) => inSale(state, () => ({ featured: body.offer ?? null })),
-  'offer.claimed': (state, body) => {
-    const { free, held, sold, waiting } = body
-    return withValues(state, { [`stock:${body.offer}`]: [body.version, { free, held, sold, waiting }] })
-  },
+  'offer.claimed': (state, { offer, version, free, held, sold, waiting }) =>
+    withValues(state, { [`stock:${offer}`]: [version, { free, held, sold, waiting }] }),
 
   'line.changed': withLine,
   'turn.offered': withLine,
   'wait.changed': (state, body) => {
-    const { waiting } = state.personal.mine
+    const place = body as Wait
+    const same = (w: Wait) => w.waiting === place.waiting
+    const { waiting } = state.mine
     return inMine(state, {
-      waiting:
-        body.state === 'waiting'
-          ? put(waiting, body as any, (w) => w.waiting === body.waiting)
-          : waiting.filter((w) => w.waiting !== body.waiting),
+      waiting: place.state === 'waiting' ? put(waiting, place, same) : waiting.filter((w) => !same(w)),
     })
   },
   'order.changed': (state, body) =>
-    inMine(state, { orders: put(state.personal.mine.orders, body as any, (o) => o.order === body.order) }),
+    inMine(state, { orders: put(state.mine.orders, body as Order, (o) => o.order === body.order) }),
 }
 
 /** Replace what is known about one's own holds, places and orders, as far as they belong to this room. */
 export function withMine(state: RoomState, panel: Mine): RoomState {
   const orders = panel.orders.filter((o) => o.stream === state.stream)
   const ids = new Set(orders.map((o) => o.order))
-  const offers = new Set(state.public.sale?.offers.map((o) => o.offer))
+  const offers = new Set(state.sale?.offers.map((o) => o.offer))
   return inMine(state, {
     orders,
     lines: panel.lines.filter((l) => ids.has(l.order)),

@@ -26,12 +26,12 @@ export interface Picture {
   [width: string]: string | undefined
 }
 
+/** Runs from `opens_at` to `closes_at`; the offer's own price and limit are those of the drop meanwhile. */
 export interface Drop {
   opens_at: Moment
   closes_at: Moment
   allotment: number
-  price_minor: Minor | null
-  limit: number | null
+  full_price_minor: Minor
 }
 
 export interface Offer {
@@ -55,7 +55,7 @@ export interface Offer {
 export interface Video {
   kind: 'hls' | 'mp4' | 'embed'
   url: string
-  poster?: string | null
+  poster?: string
 }
 
 export interface Sale {
@@ -63,7 +63,11 @@ export interface Sale {
   title: string
   state: 'scheduled' | 'live' | 'paused' | 'ended'
   starts_at: Moment | null
-  ends_at: Moment | null
+  started_at: Moment | null
+  ended_at: Moment | null
+  hold_seconds: number
+  extension_seconds: number
+  max_unpaid_units: number
   video: Video | null
   featured: Id | null
   offers: Offer[]
@@ -73,21 +77,25 @@ export interface Line {
   line: Id
   order: Id
   offer: Id
+  /** Product and variant, as they were called when it was claimed. */
   title: string
-  label: string
+  label?: string
   qty: number
   unit_price_minor: Minor
   currency: string
   state: 'held' | 'paid' | 'cancelled' | 'lapsed' | 'refunded'
   hold_until: Moment | null
   extended: boolean
+  /** Offered from the waiting list: take it by paying, or pass it on. */
+  turn?: boolean
 }
 
 export interface Wait {
   waiting: Id
+  order?: Id
   offer: Id
   title: string
-  label: string
+  label?: string
   qty: number
   place: number | null
   state: string
@@ -96,10 +104,11 @@ export interface Wait {
 export interface Attempt {
   attempt: Id
   gateway: string
-  state: string
+  state: 'created' | 'pending' | 'succeeded' | 'failed' | 'cancelled' | 'expired'
+  method?: string
   url: string | null
   reference: string
-  instructions: string
+  instructions?: string | Record<string, any>
   deadline: Moment | null
   amount_minor: Minor
 }
@@ -109,14 +118,16 @@ export interface Order {
   number: number | null
   stream: Id
   shop: Id
-  state: string
-  payment_state: string
-  fulfilment_state: string
+  state: 'open' | 'placed' | 'paid' | 'lapsed' | 'cancelled'
+  payment_state: 'unpaid' | 'pending' | 'paid' | 'part_refunded' | 'refunded'
+  fulfilment_state: 'none' | 'packed' | 'shipped' | 'ready' | 'handed_over'
   currency: string
   lines: Line[]
   adjustments: { kind: string; label: string; amount_minor: Minor }[]
   total_minor: Minor
-  due_minor: Minor
+  due_minor?: Minor
+  paid_minor?: Minor
+  refunded_minor?: Minor
   delivery_kind: '' | 'delivery' | 'pickup'
   has_contact: boolean
   hold_until: Moment | null
@@ -169,7 +180,7 @@ export interface Pin {
 export interface Room {
   id: Id
   shop: Id
-  shop_name: string
+  shop_name?: string
   kind: 'group' | 'sale'
   name: string
   description: string
@@ -182,7 +193,7 @@ export interface Room {
 
 export interface Me {
   person: Id | null
-  name: string
+  name?: string
   role: Role
   permissions: string[]
   muted_until: Moment | null
@@ -200,40 +211,31 @@ export interface Figures {
 
 export interface Report {
   message: Id
-  person?: Id
-  name?: string
-  text?: string
-  reason?: string
-  at?: Moment
-  [more: string]: unknown
+  /** Whose message it is. */
+  person: Id
+  reports: number
 }
 
 export interface Sanction {
   person: Id
-  name?: string
-  kind?: string
-  until?: Moment | null
-  reason?: string
-  [more: string]: unknown
-}
-
-export interface Staff {
-  figures: Figures | null
-  reports: Report[]
-  sanctions: Sanction[]
+  name: string
+  kind: 'timeout' | 'ban' | 'hide'
+  until: Moment | null
+  everywhere: boolean
 }
 
 export type Latest = Record<string, [version: number, value: unknown]>
 
-export interface RoomSnapshot {
+/** What `joined` brings: parts for everyone and parts for this reader, by name. */
+export interface Snapshot {
   stream: Id
   kind: string
   epoch: number
   seq: number
   time: Moment
   latest: Latest
-  public: { room: Room; messages: Message[]; pins: Pin[]; sale: Sale | null }
-  personal: { me: Me; mine: Mine; staff: Staff | null }
+  public: Record<string, any>
+  personal: Record<string, any>
 }
 
 // --- frames -----------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 import type { Environment, KeyValue, SocketLike } from '../environment'
 import { Live } from '../live'
 import { Rest } from '../rest'
-import type { RoomSnapshot } from '../types'
+import type { Snapshot } from '../types'
 
 export function memory(): KeyValue {
   const map = new Map<string, string>()
@@ -122,7 +122,7 @@ export const hello = (world: World, you: object | null = { id: ME, name: 'Ada' }
   features: [],
 })
 
-export function snapshot(seq = 5, more: Partial<RoomSnapshot['public']> = {}): RoomSnapshot {
+export function snapshot(seq = 5, more: Partial<Snapshot['public']> = {}): Snapshot {
   return {
     stream: ROOM,
     kind: 'room',

@@ -3,12 +3,18 @@ import { fromSnapshot, MESSAGES_KEPT, reduce, stockOf, withFrame, withValues } f
 import type { LogEvent, Offer } from '../types'
 import { ME, ROOM, snapshot } from './fake'
 
+const room = (...args: Parameters<typeof snapshot>) => fromSnapshot(snapshot(...args))
+
 const sale = (offers: Partial<Offer>[] = []) => ({
   sale: 'x',
   title: 'T',
   state: 'live' as const,
   starts_at: null,
-  ends_at: null,
+  started_at: null,
+  ended_at: null,
+  hold_seconds: 600,
+  extension_seconds: 300,
+  max_unpaid_units: 10,
   video: null,
   featured: null,
   offers: offers as Offer[],
@@ -26,57 +32,66 @@ describe('frames', () => {
     ({ type: 'events' as const, stream: ROOM, epoch, first, last, events })
 
   test('what is withheld is not a gap', () => {
-    const { state, gap } = withFrame(snapshot(5), frame(6, 9, [event(8)]))
+    const { state, gap } = withFrame(room(5), frame(6, 9, [event(8)]))
     expect(gap).toBe(false)
     expect(state.seq).toBe(9)
-    expect(state.public.messages.length).toBe(1)
+    expect(state.messages.length).toBe(1)
   })
   test('what is known already is skipped', () => {
-    const once = withFrame(snapshot(5), frame(6, 7, [event(6), event(7)])).state
+    const once = withFrame(room(5), frame(6, 7, [event(6), event(7)])).state
     const { state, fresh } = withFrame(once, frame(7, 8, [event(7), event(8)]))
     expect(fresh.map((e) => e.seq)).toEqual([8])
-    expect(state.public.messages.map((m) => m.message)).toEqual(['m6', 'm7', 'm8'])
+    expect(state.messages.map((m) => m.message)).toEqual(['m6', 'm7', 'm8'])
   })
   test('a hole or another epoch is a gap and changes nothing', () => {
-    const start = snapshot(5)
+    const start = room(5)
     expect(withFrame(start, frame(7, 7, [event(7)]))).toMatchObject({ gap: true, state: start })
     expect(withFrame(start, frame(6, 6, [event(6)], 2)).gap).toBe(true)
   })
   test('an unknown kind only moves the position', () => {
-    const next = reduce(snapshot(5), { seq: 6, kind: 'auction.opened', at: 0, body: {} })
-    expect(next).toEqual({ ...snapshot(5), seq: 6 })
+    const next = reduce(room(5), { seq: 6, kind: 'auction.opened', at: 0, body: {} })
+    expect(next).toEqual({ ...room(5), seq: 6 })
   })
 })
 
 describe('words', () => {
   test('messages come in order, and only the last are kept', () => {
-    let state: any = snapshot(0)
+    let state: any = room(0)
     for (let i = 0; i < 400; i++) state = run(state, ['message.sent', message(`m${i}`)])
-    expect(state.public.messages.length).toBe(MESSAGES_KEPT)
-    expect(state.public.messages.at(-1).message).toBe('m399')
+    expect(state.messages.length).toBe(MESSAGES_KEPT)
+    expect(state.messages.at(-1).message).toBe('m399')
   })
   test('a deleted message leaves no text and no pin', () => {
-    const state = run(snapshot(),
+    const state = run(room(),
       ['message.sent', message('a', 'p', 'secret')],
       ['message.pinned', { message: 'a', text: 'secret', name: 'P' }],
       ['message.deleted', { message: 'a' }])
-    expect(state.public.messages[0]).toMatchObject({ deleted: true, text: '' })
-    expect(state.public.pins).toEqual([])
+    expect(state.messages[0]).toMatchObject({ deleted: true, text: '' })
+    expect(state.pins).toEqual([])
     expect(JSON.stringify(state)).not.toContain('secret')
   })
   test('clearing takes everything by one person, and nobody else', () => {
-    const state = run(snapshot(), ['message.sent', message('a', 'p')], ['message.sent', message('b', 'q')], ['member.cleared', { person: 'p' }])
-    expect(state.public.messages.map((m: any) => !!m.deleted)).toEqual([true, false])
+    const state = run(room(), ['message.sent', message('a', 'p')], ['message.sent', message('b', 'q')], ['member.cleared', { person: 'p' }])
+    expect(state.messages.map((m: any) => !!m.deleted)).toEqual([true, false])
+  })
+  test('deleting settles reports; sanctions are the staff\'s to see', () => {
+    const staff: any = { ...room(), me: { ...room().me, role: 'moderator' } }
+    let state = run(staff, ['message.sent', message('a', 'p')], ['message.reported', { message: 'a', person: 'p', reports: 2 }],
+      ['member.banned', { person: 'p', everywhere: false }])
+    expect(state.reports).toEqual([{ message: 'a', person: 'p', reports: 2 }])
+    expect(state.sanctions).toEqual([{ person: 'p', name: 'P', kind: 'ban', until: null, everywhere: false }])
+    state = run(state, ['message.deleted', { message: 'a' }], ['member.unbanned', { person: 'p', everywhere: false }])
+    expect(state).toMatchObject({ reports: [], sanctions: [] })
   })
   test('a time-out is mine only if it is mine', () => {
-    expect(run(snapshot(), ['member.timed_out', { person: 'q', until: 9 }]).personal.me.muted_until).toBe(null)
-    expect(run(snapshot(), ['member.timed_out', { person: ME, until: 9 }]).personal.me.muted_until).toBe(9)
+    expect(run(room(), ['member.timed_out', { person: 'q', until: 9 }]).me.muted_until).toBe(null)
+    expect(run(room(), ['member.timed_out', { person: ME, until: 9 }]).me.muted_until).toBe(9)
   })
 })
 
 describe('the sale', () => {
   test('a changed sale keeps its offers; offers keep their order', () => {
-    const start = snapshot(5, { sale: sale([{ offer: 'a', position: 1 }, { offer: 'b', position: 2 }]) })
+    const start = room(5, { sale: sale([{ offer: 'a', position: 1 }, { offer: 'b', position: 2 }]) })
     const { offers, ...bare } = sale()
     void offers
     const state = run(start,
@@ -84,12 +99,12 @@ describe('the sale', () => {
       ['offer.added', { offer: 'c', position: 0 }],
       ['offer.featured', { offer: 'b' }],
       ['offer.removed', { offer: 'b' }])
-    expect(state.public.sale.state).toBe('paused')
-    expect(state.public.sale.offers.map((o: any) => o.offer)).toEqual(['c', 'a'])
-    expect(state.public.sale.featured).toBe(null)
+    expect(state.sale.state).toBe('paused')
+    expect(state.sale.offers.map((o: any) => o.offer)).toEqual(['c', 'a'])
+    expect(state.sale.featured).toBe(null)
   })
   test('the higher version of a stock count wins, from whichever lane', () => {
-    let state = run(snapshot(), ['offer.claimed', { offer: 'a', sold_now: 1, free: 3, held: 1, sold: 0, waiting: 0, version: 7, names: [] }])
+    let state = run(room(), ['offer.claimed', { offer: 'a', sold_now: 1, free: 3, held: 1, sold: 0, waiting: 0, version: 7, names: [] }])
     state = withValues(state, { 'stock:a': [6, { free: 9, held: 0, sold: 0, waiting: 0 }] })
     expect(stockOf(state, 'a')?.free).toBe(3)
     state = withValues(state, { 'stock:a': [8, { free: 1, held: 3, sold: 0, waiting: 0 }] })
@@ -101,15 +116,15 @@ describe('the sale', () => {
 describe('mine', () => {
   const line = { line: 'l', order: 'o', offer: 'a', qty: 1, state: 'held', hold_until: 1 }
   test('lines and places come and go', () => {
-    let state = run(snapshot(), ['line.changed', line], ['wait.changed', { waiting: 'w', state: 'waiting', place: 2 }])
-    expect(state.personal.mine).toMatchObject({ lines: [{ line: 'l' }], waiting: [{ place: 2 }] })
+    let state = run(room(), ['line.changed', line], ['wait.changed', { waiting: 'w', state: 'waiting', place: 2 }])
+    expect(state.mine).toMatchObject({ lines: [{ line: 'l' }], waiting: [{ place: 2 }] })
     state = run(state, ['line.changed', { ...line, state: 'lapsed' }], ['wait.changed', { waiting: 'w', state: 'gone' }])
-    expect(state.personal.mine).toMatchObject({ lines: [], waiting: [] })
+    expect(state.mine).toMatchObject({ lines: [], waiting: [] })
   })
   test('the reducer is pure', () => {
-    const start = fromSnapshot(snapshot(5, { messages: [message('a')] as any, sale: sale([{ offer: 'a', position: 1 }]) }))
+    const start = room(5, { messages: [message('a')] as any, sale: sale([{ offer: 'a', position: 1 }]) })
     const before = JSON.stringify(start)
-    run(start, ['message.deleted', { message: 'a' }], ['offer.removed', { offer: 'a' }], ['line.changed', line], ['room.announced', { text: 'x', at: 1 }])
+    run(start, ['message.deleted', { message: 'a' }], ['offer.removed', { offer: 'a' }], ['line.changed', line], ['room.changed', { name: 'x' }])
     expect(JSON.stringify(start)).toBe(before)
   })
 })

@@ -10,7 +10,7 @@ afterAll(() => server.close())
 test('join, command, server gone, resume', async () => {
   const joins: any[] = []
   server.on('connection', (socket) => {
-    socket.send(JSON.stringify({ type: 'hello', protocol: 1, time: Date.now(), you: { id: snapshot().personal.me.person, name: 'A' }, limits: {}, features: [] }))
+    socket.send(JSON.stringify({ type: 'hello', protocol: 1, time: Date.now(), you: { id: snapshot().personal.me!.person, name: 'A' }, limits: {}, features: [] }))
     socket.on('message', (data) => {
       const frame = JSON.parse(String(data))
       if (frame.type === 'join') {

@@ -1,0 +1,62 @@
+/** Texts of the pages. `en` is complete and gives the types; the others are loaded only when they are wanted. */
+import { boot } from '../boot'
+import { en } from './en'
+
+type Plural = { [category in Intl.LDMLPluralRule]?: string } & { other: string }
+export type Text = string | Plural
+export type Key = keyof typeof en
+export type Catalogue = Record<Key, Text>
+
+export const language: string = boot.language || 'en'
+/** For Intl, which knows zh-Hans but not zh-hans as Django writes it. */
+export const locale: string = (() => {
+  try {
+    return Intl.getCanonicalLocales(language)[0] ?? 'en'
+  } catch {
+    return 'en'
+  }
+})()
+
+const others: Record<string, () => Promise<{ default: Partial<Catalogue> }>> = {
+  de: () => import('./de'),
+  zh: () => import('./zh-hans'),
+}
+
+let texts: Record<string, Text> = en
+const plural = new Intl.PluralRules(locale)
+const number = new Intl.NumberFormat(locale)
+
+export async function loadTexts(): Promise<void> {
+  const load = others[language.split('-')[0] ?? '']
+  if (!load) return
+  try {
+    texts = { ...en, ...(await load()).default }
+  } catch {
+    // English is better than nothing
+  }
+}
+
+/** Add texts that only some pages need. */
+export function addTexts(more: Record<string, Text>): void {
+  texts = { ...texts, ...more }
+}
+
+export type Params = Record<string, string | number>
+
+export function fill(text: Text | undefined, params: Params = {}): string {
+  if (text === undefined) return ''
+  const chosen = typeof text === 'string' ? text : (text[plural.select(Number(params.n ?? 0))] ?? text.other)
+  return chosen.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = params[name]
+    return typeof value === 'number' ? number.format(value) : (value ?? '')
+  })
+}
+
+export function t(key: Key, params?: Params): string {
+  return fill(texts[key], params)
+}
+
+/** For keys made at run time: nothing where there is no such text. */
+export function maybe(key: string, params?: Params): string {
+  return fill(texts[key], params)
+}
