@@ -81,9 +81,9 @@ class Ticket(models.Model):
     origin = models.CharField(max_length=200, blank=True)
     expires_at = models.DateTimeField(db_index=True)
 
+    def __str__(self) -> str:
+        return f"ticket of {self.person_id}"
+
     @staticmethod
     def digest_of(ticket: str) -> str:
         return hashlib.sha256(ticket.encode()).hexdigest()
-
-    def __str__(self) -> str:
-        return f"ticket of {self.person_id}"
