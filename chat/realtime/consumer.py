@@ -307,6 +307,7 @@ class Socket:
         if events is not None:
             self.outbox.put(events)
         follower.release(joined.seq)
+        self._hub.send_values_to(follower, stream_id)
 
     def _unfollow(self, stream_id: UUID) -> None:
         if stream_id in self._following:

@@ -113,6 +113,7 @@ class Watch:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     values: dict[str, tuple[int, Any]] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
+    passing: set[str] = field(default_factory=set)
     values_sent_at: float = 0.0
     values_planned: bool = False
     remote_viewers: dict[str, tuple[int, float]] = field(default_factory=dict)
@@ -445,9 +446,20 @@ class Hub:
             return
         frame = protocol.values_frame(watch.stream_id, {k: watch.values[k] for k in watch.dirty})
         keys = ",".join(sorted(watch.dirty))
+        for key in watch.dirty & watch.passing:
+            # who types or claps is news for a moment only: nothing is kept for newcomers
+            del watch.values[key]
+        watch.passing.clear()
         watch.dirty.clear()
         for follower in watch.followers.values():
-            follower.socket.outbox.put_latest(f"{watch.stream_id} {keys}", frame)
+            if follower.held is None:
+                follower.socket.outbox.put_latest(f"{watch.stream_id} {keys}", frame)
+
+    def send_values_to(self, follower: Follower, stream_id: UUID) -> None:
+        """A newcomer gets every latest value known here, after the snapshot."""
+        watch = self._watches.get(stream_id)
+        if watch is not None and watch.values:
+            follower.socket.outbox.put(protocol.values_frame(stream_id, watch.values))
 
     def tell(self, stream_id: UUID, name: str, person_id: UUID | None, value: str) -> None:
         """Pass a passing signal (typing, a reaction) to everyone in the stream, on every process."""
@@ -458,7 +470,10 @@ class Hub:
     def _told(self, message: _Tell) -> None:
         now = int(time.time() * 1000)
         key = f"{message.name}:{message.person or 'guest'}"
-        self._signals(message.stream, {key: (now, message.value)})
+        watch = self._watches.get(message.stream)
+        if watch is not None:
+            watch.passing.add(key)
+            self._signals(message.stream, {key: (now, message.value)})
 
     # --- viewers ------------------------------------------------------------------------------------------------
 
