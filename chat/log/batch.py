@@ -145,14 +145,15 @@ class Batch:
     promises: dict[UUID, Promise] = field(default_factory=dict)
     signals: dict[tuple[UUID, str], Signal] = field(default_factory=dict)
     doorbells: set[UUID] = field(default_factory=set)
-    now: datetime = None  # type: ignore[assignment]  # read after the locks, before anything decides
+    # read after the locks, before anything decides; until then it is the dawn of time
+    now: datetime = datetime.min
     on_commit: list[Callable[[], None]] = field(default_factory=list)
 
     def part(self, kind: type[PartT]) -> PartT:
         """The batch's one instance of a part; made on first use, which must be while declaring."""
         found = self.parts.get(kind)
         if found is None:
-            if self.now is not None:
+            if self.now is not datetime.min:
                 raise RuntimeError(f"{kind.__name__} was not declared before the batch was loaded")
             found = self.parts[kind] = kind(self)
         return found  # type: ignore[return-value]

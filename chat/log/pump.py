@@ -42,7 +42,7 @@ def take(now: datetime, limit: int = TAKE) -> list[dict[str, Any]]:
         )
         if connection.vendor == "postgresql":
             rows = rows.select_for_update(skip_locked=True)
-        taken = list(rows[:limit])
+        taken: list[dict[str, Any]] = [dict(row) for row in rows[:limit]]
         Outbox.objects.filter(id__in=[row["id"] for row in taken]).update(
             leased_until=now + LEASE, attempts=F("attempts") + 1
         )

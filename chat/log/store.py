@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection, models
@@ -42,13 +42,13 @@ def _naive_texts(values: Sequence[Any]) -> list[str | None]:
 def _insert_plan(
     model: type[models.Model], names: tuple[str, ...], vendor: str, ignore: bool
 ) -> tuple[str, list[Callable[[Sequence[Any]], Sequence[Any]]]]:
-    fields = [model._meta.get_field(name) for name in names]
+    fields = [cast(models.Field[Any, Any], model._meta.get_field(name)) for name in names]
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(f.column) for f in fields)
+    columns = ", ".join(quote(str(f.column)) for f in fields)
     table = quote(model._meta.db_table)
     converters: list[Callable[[Sequence[Any]], Sequence[Any]]] = []
     for f in fields:
-        target = f.target_field if f.is_relation else f
+        target = f.target_field if isinstance(f, models.ForeignKey) else f
         if isinstance(target, models.JSONField):
             converters.append(_json_texts)
         elif vendor != "postgresql" and isinstance(target, models.UUIDField):

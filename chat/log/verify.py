@@ -29,7 +29,9 @@ def drifts() -> Iterator[Drift]:
 def _sequences() -> Iterator[Drift]:
     counted = {
         row["stream_id"]: row
-        for row in Event.objects.values("stream_id").annotate(n=Count("seq"), low=Min("seq"), high=Max("seq")).order_by()
+        for row in Event.objects.values("stream_id")
+        .annotate(n=Count("seq"), low=Min("seq"), high=Max("seq"))
+        .order_by()
     }
     for head in StreamHead.objects.order_by("stream_id").iterator():
         row = counted.pop(head.stream_id, {"n": 0, "low": None, "high": None})

@@ -112,7 +112,7 @@ class MessageBook(Part):
         insert(
             Message,
             ("id", "tenant_id", "room_id", "author_id", "text", "reply_to", "hidden", "at", "deleted_at"),
-            self._new,  # type: ignore[arg-type]
+            self._new,
         )
         if self._deleted:
             Message.objects.filter(id__in=self._deleted).update(text="", deleted_at=now)
@@ -135,5 +135,5 @@ class MessageBook(Part):
         insert(
             MessageReport,
             ("id", "tenant_id", "room_id", "message_id", "reporter_id", "reason", "at", "settled_at"),
-            self._reports,  # type: ignore[arg-type]
+            self._reports,
         )

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -167,24 +168,13 @@ class Hub:
     def _publish(self, outcome: Outcome) -> None:
         for committed in outcome.committed:
             self.deliver(committed)
-            self._layer.post(
-                committed.stream_id,
-                lambda c=committed: _encoder.encode(
-                    _Doorbell(
-                        c.stream_id,
-                        c.epoch,
-                        c.first,
-                        c.last,
-                        [(e.seq, e.kind, e.audience, e.person_id, e.wire, e.subject) for e in c.events],
-                    )
-                ),
-            )
+            self._layer.post(committed.stream_id, partial(_encode_batch, committed))
         by_stream: dict[UUID, dict[str, tuple[int, Any]]] = {}
         for s in outcome.signals:
             by_stream.setdefault(s.stream_id, {})[s.key] = (s.version, s.value)
         for stream_id, values in by_stream.items():
             self._signals(stream_id, values)
-            self._layer.post(stream_id, lambda s=stream_id, v=values: _encoder.encode(_Signals(s, v)))
+            self._layer.post(stream_id, partial(_encoder.encode, _Signals(stream_id, values)))
         if outcome.doorbells:
             self.ring(outcome.doorbells)
             people = list(outcome.doorbells)
@@ -538,6 +528,13 @@ class Hub:
             self._count_viewers(watch)
         for stream_id, values in latest.items():
             self._signals(stream_id, values)
+
+
+def _encode_batch(committed: Committed) -> bytes:
+    events = [(e.seq, e.kind, e.audience, e.person_id, e.wire, e.subject) for e in committed.events]
+    return _encoder.encode(
+        _Doorbell(committed.stream_id, committed.epoch, committed.first, committed.last, events)
+    )
 
 
 def _heads_and_values(

@@ -28,7 +28,7 @@ class Layer:
     """
 
     def __init__(self, backend: Any = None) -> None:
-        self._layer = backend if backend is not None else get_channel_layer()
+        self._layer: Any = backend if backend is not None else get_channel_layer()
         self._alone = isinstance(self._layer, InMemoryChannelLayer)
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUE_LIMIT)
         self._channel = ""

@@ -43,9 +43,9 @@ def roles_in(room_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, str
         roles[room_id] = role
     staff = tenant_roles(set(rooms.values()), [person_id])
     for room_id, tenant_id in rooms.items():
-        role = staff.get((tenant_id, person_id))
-        if role is not None and (roles[room_id] not in STAFF_ROLES or role == "owner"):
-            roles[room_id] = role
+        shop_role = staff.get((tenant_id, person_id))
+        if shop_role is not None and (roles[room_id] not in STAFF_ROLES or shop_role == "owner"):
+            roles[room_id] = shop_role
     return roles
 
 

@@ -47,8 +47,10 @@ def product_cards(
     products = Product.objects.order_by("code", "id").prefetch_related("variants", "media")
     if product_ids is not None:
         products = products.filter(id__in=product_ids)
-    else:
+    elif shop_id is not None:
         products = products.filter(shop_id=shop_id, archived_at__isnull=True)
+    else:
+        raise TypeError("say which: a shop's products, or these")
     found = list(products)
     pools = {
         p.variant_id: p

@@ -460,7 +460,7 @@ class Open(_InSale):
 
 
 def close_drop(batch: Batch, offer: Offer, *, actor_id: UUID | None) -> None:
-    """End a drop: its pool closes, free units and all that lapses later flow back, the offer is an ordinary one again."""
+    """End a drop: its pool closes, what is free or lapses later flows back, the offer is an ordinary one again."""
     goods = batch.part(Goods)
     goods.stock.close(pool_id=offer.pool_id, actor=actor_id)
     # whoever waited for the drop waits in vain: the list goes with its pool

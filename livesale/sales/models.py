@@ -116,7 +116,7 @@ class Offer(models.Model):
         return cap if self.is_drop and cap is not None else self.waitlist_cap
 
     def claimable(self, now: datetime) -> bool:
-        """Whether units of it may be claimed at this moment, as far as the offer itself says: time decides, not status."""
+        """Whether units may be claimed at this moment, as far as the offer says: time decides, not status."""
         if self.state != OfferState.OPEN or self.removed_at is not None:
             return False
         if self.drop_opens_at is not None and self.drop_closes_at is not None:

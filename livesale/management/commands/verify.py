@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -13,7 +14,7 @@ from commerce.payments import verify as payments
 from commerce.stock import verify as stock
 from livesale.claims import verify as claims
 
-SUBJECTS = {
+SUBJECTS: dict[str, Callable[[], Iterable[Any]]] = {
     "sequence and receipts": log.drifts,
     "stock": stock.drifts,
     "holds and baskets": orders.drifts,
