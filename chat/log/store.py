@@ -42,7 +42,7 @@ def _naive_texts(values: Sequence[Any]) -> list[str | None]:
 def _insert_plan(
     model: type[models.Model], names: tuple[str, ...], vendor: str, ignore: bool
 ) -> tuple[str, list[Callable[[Sequence[Any]], Sequence[Any]]]]:
-    fields = [cast(models.Field[Any, Any], model._meta.get_field(name)) for name in names]
+    fields = [cast("models.Field[Any, Any]", model._meta.get_field(name)) for name in names]
     quote = connection.ops.quote_name
     columns = ", ".join(quote(str(f.column)) for f in fields)
     table = quote(model._meta.db_table)
