@@ -17,7 +17,7 @@ from chat.messages.models import Message
 from chat.messages.text import clean
 from chat.moderation.audit import Audit
 from chat.rooms.book import RoomBook
-from chat.rooms.permissions import may, outranks
+from chat.rooms.permissions import STAFF_ROLES, may, outranks
 
 describe("message.unknown", "That message is not there any more.")
 describe("message.too_many_pins", "There are already {limit} pinned messages. Unpin one first.")
@@ -66,28 +66,33 @@ def send_message(
     room = book.room(room_id)
     if reply_to is not None and batch.part(MessageBook).find(reply_to, room_id) is None:
         reply_to = None
+    thinned = book.crowded(room_id) and standing.role not in STAFF_ROLES
+    hidden = standing.hidden or thinned
     message_id = batch.part(MessageBook).add(
         tenant_id=room.tenant_id,
         room_id=room_id,
         author_id=person_id,
         text=text,
         reply_to=reply_to,
-        hidden=standing.hidden,
+        hidden=hidden,
     )
-    book.spoke(room_id, person_id)
-    stored = {
+    book.spoke(room_id, person_id, shown=not hidden)
+    stored: dict[str, Any] = {
         "message": str(message_id),
         "person": str(person_id),
         "role": standing.role if standing.member else "guest",
         "reply_to": str(reply_to) if reply_to is not None else None,
         "at": int(batch.now.timestamp() * 1000),
     }
+    if thinned:
+        stored["thinned"] = True
+        batch.signal(room_id, "thinned", stored["at"], True)
     batch.emit(
         room_id,
         "message.sent",
         stored,
-        audience=Audience.AUTHOR if standing.hidden else Audience.PUBLIC,
-        person_id=person_id if standing.hidden else None,
+        audience=Audience.AUTHOR if hidden else Audience.PUBLIC,
+        person_id=person_id if hidden else None,
         wire={**stored, "name": book.names.get(person_id, ""), "text": text},
     )
     return {"message": str(message_id)}

@@ -14,7 +14,11 @@ from chat.messages.selectors import latest_messages, pins, reports_for
 
 
 class MessageBody(msgspec.Struct):
-    """A message as readers get it. A deleted one keeps its place and loses its text."""
+    """A message as readers get it. A deleted one keeps its place and loses its text.
+
+    `thinned`: the room was too busy to show it; its author and the staff see it. The latest value `thinned` tells the
+    others since when.
+    """
 
     message: UUID
     person: UUID
@@ -24,6 +28,7 @@ class MessageBody(msgspec.Struct):
     reply_to: UUID | None
     at: int
     deleted: bool = False
+    thinned: bool = False
 
 
 class MessageDeleted(msgspec.Struct):

@@ -23,6 +23,10 @@ from chat.rooms.selectors import tenant_roles
 # Messages a person may send to one room in a window, before `message.too_fast`.
 RATE_WINDOW = timedelta(seconds=10)
 RATE_LIMIT = 12
+# Messages that a room shows to everyone in a window. Beyond it a feed is unreadable: what comes then is seen by its
+# author and the staff only, and the room is told that its feed is thinned.
+CEILING_WINDOW = timedelta(seconds=2)
+CEILING = 60
 
 describe("room.archived", "This room is closed.")
 describe("room.locked", "Only the hosts can write here right now.")
@@ -68,6 +72,7 @@ class RoomBook(Part):
         super().__init__(batch)
         self._wanted: set[tuple[UUID, UUID]] = set()
         self._wants_recent: set[UUID] = set()
+        self._shown: dict[UUID, int] = {}
         self.rooms: dict[UUID, RoomState] = {}
         self._standings: dict[tuple[UUID, UUID], Standing] = {}
         self._joined: list[tuple[UUID, UUID, str]] = []
@@ -146,6 +151,10 @@ class RoomBook(Part):
             default=0,
         )
         since = now - max(RATE_WINDOW, timedelta(seconds=slowest))
+        shown = Message.objects.filter(
+            room_id__in=self._wants_recent, at__gt=now - CEILING_WINDOW, hidden=False
+        ).values("room_id")
+        self._shown = dict(shown.annotate(count=Count("id")).values_list("room_id", "count"))
         rows = (
             Message.objects.filter(room_id__in=self._wants_recent, author_id__in=people, at__gt=since)
             .values("room_id", "author_id")
@@ -238,9 +247,15 @@ class RoomBook(Part):
         standing.role = role
         self._roles.append((room_id, person_id, role))
 
-    def spoke(self, room_id: UUID, person_id: UUID) -> None:
+    def crowded(self, room_id: UUID) -> bool:
+        """Whether the room has shown as many messages in the last seconds as people can read."""
+        return self._shown.get(room_id, 0) >= CEILING
+
+    def spoke(self, room_id: UUID, person_id: UUID, *, shown: bool) -> None:
         """Count a message of this batch, so that the next one in it is judged with it."""
         standing = self.standing(room_id, person_id)
+        if shown:
+            self._shown[room_id] = self._shown.get(room_id, 0) + 1
         standing.recent += 1
         standing.last_message_at = self.batch.now
 
