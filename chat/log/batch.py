@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID, uuid5
 
@@ -17,6 +17,9 @@ from chat.log.registry import CommandSpec
 
 # The actor of what time and the server themselves do. Its client ids are the outbox rows' ids.
 SYSTEM = UUID(int=0)
+
+# A batch's clock before it is read.
+NOT_READ = datetime.fromtimestamp(0, UTC)
 
 Insert = Callable[[type[models.Model], Sequence[str], Sequence[tuple[Any, ...]]], None]
 
@@ -145,15 +148,15 @@ class Batch:
     promises: dict[UUID, Promise] = field(default_factory=dict)
     signals: dict[tuple[UUID, str], Signal] = field(default_factory=dict)
     doorbells: set[UUID] = field(default_factory=set)
-    # read after the locks, before anything decides; until then it is the dawn of time
-    now: datetime = datetime.min
+    # read after the locks, before anything decides
+    now: datetime = NOT_READ
     on_commit: list[Callable[[], None]] = field(default_factory=list)
 
     def part(self, kind: type[PartT]) -> PartT:
         """The batch's one instance of a part; made on first use, which must be while declaring."""
         found = self.parts.get(kind)
         if found is None:
-            if self.now is not datetime.min:
+            if self.now is not NOT_READ:
                 raise RuntimeError(f"{kind.__name__} was not declared before the batch was loaded")
             found = self.parts[kind] = kind(self)
         return found  # type: ignore[return-value]

@@ -127,7 +127,8 @@ def event(
 ) -> str:
     """Register a kind of event and return its name.
 
-    `changes_access`: after it, sockets of the person in `body["person"]` (or of all, when there is none) are judged anew.
+    `changes_access`: after it, the sockets of the person in `body["person"]`, or of all when there is none, are judged
+    anew.
     """
     if kind in EVENTS:
         raise RuntimeError(f"event {kind} is registered twice")

@@ -22,7 +22,10 @@ class Message(models.Model):
 
     class Meta:
         db_table = "message"
-        indexes = [models.Index(fields=["room_id", "author", "at"], name="message_author_recent")]
+        indexes = [
+            models.Index(fields=["room_id", "author", "at"], name="message_author_recent"),
+            models.Index(fields=["room_id", "at"], name="message_recent"),
+        ]
 
     def __str__(self) -> str:
         return f"message {self.id}"

@@ -104,7 +104,7 @@ class Socket:
 
     async def _handshake(self) -> Identity | bool | None:
         """The cookie's person, None for a guest, False for a page that may not open sockets here."""
-        headers = {name: value for name, value in self._scope.get("headers", [])}
+        headers: dict[bytes, bytes] = dict(self._scope.get("headers", []))
         self.language = (
             headers.get(b"accept-language", b"").decode("latin-1").split(",")[0].split(";")[0].strip()[:12]
         )
