@@ -1,4 +1,4 @@
-"""What allauth asks us about accounts."""
+"""What allauth asks us about accounts; its hooks are how we hear that a sign-in has ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.http import HttpRequest
+
+from livesale.accounts.address import client_address
+from livesale.accounts.models import Ticket
+from livesale.accounts.services import end_session
+from livesale.accounts.sockets import judge_anew
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -17,3 +22,20 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             user.save()
         return user
+
+    def logout(self, request: HttpRequest) -> None:
+        """The session's row goes, and its sockets with it."""
+        session_key, person_id = request.session.session_key, request.user.pk
+        super().logout(request)
+        if person_id is not None:
+            end_session(session_key or "", person_id)
+
+    def set_password(self, user: Any, password: str) -> None:
+        """A new password ends what was opened with the old one: sessions, tickets, sockets."""
+        super().set_password(user, password)
+        Ticket.objects.filter(person_id=user.pk).delete()
+        judge_anew(user.pk)
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """Rate limits count per address: only our own proxies may say which."""
+        return client_address(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
@@ -23,6 +24,15 @@ class UserManager(BaseUserManager["User"]):
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
         return self.create_user(email, password, **{"is_staff": True, "is_superuser": True, **fields})
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        """By address, which is what people type, or by id."""
+        if username and "@" in username:
+            return self.get(email__iexact=username)
+        try:
+            return self.get(id=UUID(str(username)))
+        except ValueError:
+            raise self.model.DoesNotExist from None
 
 
 class User(AbstractBaseUser, PermissionsMixin):
@@ -55,6 +65,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.name or self.email or str(self.id)
+
+    def set_password(self, raw_password: str | None) -> None:
+        """A new password ends every sign-in that was made with the old one."""
+        super().set_password(raw_password)
+        self.auth_version = (self.auth_version or 0) + 1
 
 
 class ExternalIdentity(models.Model):
