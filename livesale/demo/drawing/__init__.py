@@ -1,0 +1,1 @@
+"""Drawing: a canvas, what all pictures share, and the things themselves."""
