@@ -8,6 +8,7 @@
     bench NAME [ARGS]   run tests/bench/NAME.py
     build [ARGS]        build the pages in frontend/
     wheel               build the pages and the wheel into dist/
+    messages            collect the texts to translate into livesale/locale/*/*/django.po, and compile those files
     venv                only make .venv with the development tools
     lock [ARGS]         write requirements/*.txt anew from pyproject.toml (`lock --upgrade` takes newer versions)
     clean [--all]       remove what was built (--all: .venv too; never var/, which holds your data)
@@ -220,13 +221,27 @@ def missing_parts():
 
 
 def install_real_parts():
-    packages = missing_parts()
+    install_by_apt(
+        missing_parts,
+        "The tests use real servers and a real browser; missing: {packages}. Install them, or name yours: "
+        "TEST_REDIS_URL, TEST_DATABASE_URL, TEST_CHROMIUM (path of the program).",
+        "tests",
+    )
+
+
+def install_gettext():
+    install_by_apt(
+        lambda: [] if shutil.which("xgettext") and shutil.which("msgfmt") else ["gettext"],
+        "The texts are collected by GNU gettext; missing: {packages}. Install it.",
+        "messages",
+    )
+
+
+def install_by_apt(missing, elsewhere, whose):
+    packages = missing()
     if not packages:
         return
-    elsewhere = (
-        f"The tests use real servers and a real browser; missing: {', '.join(packages)}. Install them, or name yours: "
-        "TEST_REDIS_URL, TEST_DATABASE_URL, TEST_CHROMIUM (path of the program)."
-    )
+    elsewhere = elsewhere.format(packages=", ".join(packages))
     if not shutil.which("apt-get"):
         raise Refused(elsewhere)
     sudo = [] if os.geteuid() == 0 else ["sudo"]
@@ -236,7 +251,7 @@ def install_real_parts():
         shown("sudo", "-v")  # may ask for a password: not inside a step whose output is held back
     apt = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
     fetch = [*apt, "install", "-y", "--no-install-recommends", *packages]
-    with step(f"tests: installing {', '.join(packages)} by apt"):
+    with step(f"{whose}: installing {', '.join(packages)} by apt"):
         if not any(Path("/var/lib/apt/lists").glob("*Packages*")):
             quietly(*apt, "update")
         try:
@@ -244,7 +259,7 @@ def install_real_parts():
         except Refused:  # lists older than what the archive holds now
             quietly(*apt, "update")
             quietly(*fetch, hint=elsewhere)
-    if missing_parts():
+    if missing():
         raise Refused(elsewhere)
 
 
@@ -318,6 +333,20 @@ def wheel(_args):
     install("dev")
     build_frontend()
     return shown(BIN / "uv", "build", "--wheel", "--python", PYTHON)
+
+
+def messages(_args):
+    """The compiled files are committed: only who changes texts needs gettext."""
+    install("dev")
+    install_gettext()
+    languages = sorted((ROOT / "livesale" / "locale").glob("*/LC_MESSAGES"))
+    collect = [PYTHON, "manage.py", "makemessages", *(f"--locale={path.parent.name}" for path in languages)]
+    failed = shown(*collect)
+    for path in languages:
+        failed |= shown(
+            "msgfmt", "--check-format", "--statistics", path / "django.po", "-o", path / "django.mo"
+        )
+    return failed
 
 
 def venv(_args):
@@ -397,6 +426,7 @@ COMMANDS = {
     "bench": bench,
     "build": build,
     "wheel": wheel,
+    "messages": messages,
     "venv": venv,
     "lock": lock,
     "clean": clean,
