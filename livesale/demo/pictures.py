@@ -43,6 +43,13 @@ def picture(name: str, *colours: str) -> Image.Image:
     return canvas.finished()
 
 
+def lossless(image: Image.Image) -> bytes:
+    """Quickly written, for those who encode it again."""
+    out = BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
 def encoded(image: Image.Image) -> bytes:
     out = BytesIO()
     image.save(out, "WEBP", quality=90, method=4)

@@ -7,6 +7,7 @@ import random
 
 from livesale.demo.drawing.canvas import (
     Canvas,
+    Point,
     box,
     curve,
     dark,
