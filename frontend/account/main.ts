@@ -1,1 +1,4 @@
-import '../shared/base.css'
+import { start } from '../shared/mount'
+import Account from './Account.svelte'
+
+void start(Account)

@@ -1,1 +1,4 @@
-import '../shared/base.css'
+import { start } from '../shared/mount'
+import Home from './Home.svelte'
+
+void start(Home)

@@ -1,9 +1,19 @@
-import { CommandRefused, stockOf, type Answer, type Claim, type Entry, type Id, type Offer, type Order, type RoomState } from '../sdk'
-import { sentence } from '../shared/api'
+import { CommandRefused, heldLines, stockOf, type Answer, type Claim, type Delivery, type Entry, type Id, type Line, type Offer, type Order, type RoomState } from '../sdk'
+import { rest, sentence } from '../shared/api'
 import type { Announcements } from '../shared/chat/announcements'
 import { boot, device } from '../shared/boot'
 import { t } from '../shared/i18n'
-import type { LiveStream } from '../shared/live.svelte'
+import { site, type LiveStream } from '../shared/live.svelte'
+
+/** What is needed of a contact for this way of getting the goods; null when something is missing. */
+export function contactFor(option: Delivery, contact: Contact): Record<string, string> | null {
+  const fields = option.kind === 'pickup' ? (['name', 'phone', 'email'] as const) : (['name', 'phone', 'email', 'street', 'postcode', 'city', 'country'] as const)
+  const needed = option.kind === 'pickup' ? ['name'] : ['name', 'street', 'postcode', 'city']
+  const plain = Object.fromEntries(fields.map((f) => [f, (contact[f] ?? '').trim()]).filter(([, v]) => v)) as Record<string, string>
+  return needed.every((f) => plain[f]) ? plain : null
+}
+
+export const NOBODY: Contact = { name: '', phone: '', email: '', street: '', postcode: '', city: '', country: '' }
 
 export interface Contact {
   name: string
@@ -13,6 +23,8 @@ export interface Contact {
   postcode: string
   city: string
   country: string
+  /** The way of getting goods that was chosen last. */
+  option?: Id
 }
 
 export type Phase =
@@ -42,12 +54,14 @@ export const siblings = (state: RoomState, offer: Offer): Offer[] =>
 export const titleOf = (thing: { title: string; label?: string }) =>
   thing.label && !thing.title.includes(thing.label) ? `${thing.title} · ${thing.label}` : thing.title
 
-export const dueOf = (order: Order) => order.due_minor ?? Math.max(0, order.total_minor - (order.paid_minor ?? 0))
+export const dueOf = (order: Order) => Math.max(0, order.total_minor - order.paid_minor + order.refunded_minor)
 
 export interface Told {
   key: string
   claim?: Claim
   refusal?: string
+  /** Offered from the waiting list. */
+  turn?: Line
   /** A claim whose fate is not known, or that waits for the buyer's word. */
   entry?: Entry
 }
@@ -64,11 +78,11 @@ export class Buying {
     private room: LiveStream,
     private announcer: Announcements,
   ) {
-    room.live.outbox.on('change', (entry) => this.follow(entry))
+    site.live.outbox.on('change', (entry) => this.follow(entry))
     room.onEvents((events, live) => {
       for (const event of events) {
         if (event.kind === 'claim.answered' && live) this.answer(event.body as Claim)
-        if (event.kind === 'turn.offered' && live) announcer.matters(t('turn.yours', { title: titleOf(event.body as any) }))
+        if (event.kind === 'order.changed') this.turns([event.body as Order], live)
       }
     })
   }
@@ -82,14 +96,14 @@ export class Buying {
 
   dismiss = (key: string) => (this.told = this.told.filter((a) => a.key !== key))
 
-  confirm = (entry: Entry) => this.room.live.outbox.confirm(entry.id)
-  discard = (entry: Entry) => this.room.live.outbox.discard(entry.id)
+  confirm = (entry: Entry) => site.live.outbox.confirm(entry.id)
+  discard = (entry: Entry) => site.live.outbox.discard(entry.id)
 
   private follow(entry: Entry): void {
     if (entry.stream !== this.room.stream) return
-    const claim = entry.name === 'claim.place' || entry.name === 'say'
+    const claim = ['claim.place', 'say', 'buy'].includes(entry.name)
     if (!claim) return
-    const offer = entry.body.offer as Id | undefined
+    const offer = (entry.body.offer ?? entry.body.variant) as Id | undefined
     if (offer) {
       const sending = new Set(this.sending)
       if (entry.state === 'sending' || entry.state === 'unknown') sending.add(offer)
@@ -107,7 +121,7 @@ export class Buying {
       case 'refused':
         this.told = others
         // what was typed is answered where it was typed
-        if (entry.name === 'claim.place' && entry.error && entry.error.code !== 'outbox.discarded') {
+        if (entry.name !== 'say' && entry.error && entry.error.code !== 'outbox.discarded') {
           const refusal = sentence(new CommandRefused(entry.error))
           this.told = [{ key: `no-${entry.id}`, refusal }, ...others].slice(0, 3)
           this.announcer.matters(refusal)
@@ -119,6 +133,19 @@ export class Buying {
         return
       default:
         this.told = others
+    }
+  }
+
+  /** Tell of turns from the waiting list, once each. */
+  private turns(orders: Order[], aloud: boolean): void {
+    for (const line of heldLines(orders)) {
+      if (!line.turn || this.seen.has(line.line)) continue
+      this.seen.set(line.line, 0)
+      if (!aloud) continue
+      const text = t('turn.yours', { title: titleOf(line) })
+      this.told = [{ key: `turn-${line.line}`, turn: line }, ...this.told].slice(0, 3)
+      this.announcer.matters(text)
+      navigator.vibrate?.([60, 40, 60])
     }
   }
 
@@ -151,12 +178,38 @@ export class Buying {
   }
 
   private get contactKey(): string {
-    return `livesale.contact.${this.room.you?.id ?? boot.person?.id}`
+    return `livesale.contact.${site.you?.id ?? boot.person?.id}`
+  }
+
+  private shopOptions: Promise<Delivery[]> | null = null
+
+  /** The shop's ways to get the goods. */
+  options(shop: Id): Promise<Delivery[]> {
+    this.shopOptions ??= rest.get(`shops/${shop}/`).then((card) => card.delivery ?? [])
+    this.shopOptions.catch(() => (this.shopOptions = null))
+    return this.shopOptions
+  }
+
+  /** Everything that has to be asked is known: pay at once. False when the basket has to ask first. */
+  async express(order: Order): Promise<boolean> {
+    if (!order.delivery_kind || !order.has_contact) {
+      const options = await this.options(order.shop)
+      const known = this.contact
+      const only = options.length === 1 ? options[0]! : null
+      const option = options.find((o) => o.option === known?.option) ?? (only?.kind === 'pickup' ? only : null)
+      if (option) {
+        const contact = contactFor(option, known ?? { ...NOBODY, name: site.you?.name ?? '' })
+        if (!contact) return false
+        await site.live.do(order.stream, 'order.deliver', { order: order.order, option: option.option, contact })
+      } else if (options.length) return false
+    }
+    await this.pay(order, 'sandbox')
+    return true
   }
 
   /** Pay what is set aside. Says whether the form about delivery has to be filled in first. */
   async pay(order: Pick<Order, 'order' | 'stream'>, gateway: string, method?: string): Promise<'left' | 'done'> {
-    const answer = await this.room.live.do(order.stream, 'order.pay', {
+    const answer = await site.live.do(order.stream, 'order.pay', {
       order: order.order,
       gateway,
       ...(method && { method }),
@@ -170,7 +223,7 @@ export class Buying {
 export function claimText(claim: Claim): string {
   const title = titleOf(claim)
   if (claim.got && claim.waiting) return t('claim.part', { got: claim.got, title, waiting: claim.waiting, place: claim.place ?? '?' })
-  if (claim.got) return t('claim.got', { n: claim.got, title })
+  if (claim.got) return t('claim.got', { n: claim.got, title }) + (claim.missed ? ` ${t('claim.missed')}` : '')
   return t('claim.waiting', { title, place: claim.place ?? '?' })
 }
 

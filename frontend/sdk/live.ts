@@ -4,8 +4,8 @@ import { Emitter } from './emitter'
 import type { Environment, KeyValue } from './environment'
 import { CommandRefused, Outbox, refusalOf, type Entry } from './outbox'
 import { Rest, RestError } from './rest'
-import { fromSnapshot, withFrame, withMine, withValues, type RoomState } from './room'
-import type { Answer, Hello, Id, LogEvent, Mine, Person, ServerFrame } from './types'
+import { fromSnapshot, withFrame, withOrders, withValues, type RoomState } from './room'
+import type { Answer, Hello, Id, LogEvent, Panel, Person, ServerFrame } from './types'
 
 export interface LiveOptions {
   url: string
@@ -30,7 +30,7 @@ interface Topics {
   stream: Follow
   /** Events that have just been applied, in order; `live` is false for what was missed and replayed. */
   events: { stream: Id; events: LogEvent[]; live: boolean }
-  panel: Mine
+  panel: Panel
   /** A refusal that belongs to no command. */
   refusal: { code: string; message: string }
 }
@@ -111,9 +111,9 @@ export class Live extends Emitter<Topics> {
 
   /** Read one's own holds, places and orders again. */
   async refreshPanel(): Promise<void> {
-    const panel: Mine = await this.rest.get('me/panel/')
+    const panel: Panel = await this.rest.get('me/panel/')
     for (const follow of this.followed.values()) {
-      if (follow.state?.room) this.put(follow, withMine(follow.state, panel))
+      if (follow.state) this.put(follow, withOrders(follow.state, panel.orders))
     }
     this.emit('panel', panel)
   }

@@ -4,8 +4,8 @@
  * compare the two. Nothing here knows a socket, a clock or a page.
  */
 import type {
-  EventsFrame, Figures, Id, Latest, Line, LogEvent, Me, Message, Mine, Offer, Order, Pin, Report, Room, Sale, Sanction,
-  Snapshot, Stock, Wait,
+  Claim, EventsFrame, Figures, Id, Latest, Line, LogEvent, Me, Message, Offer, Order, Pin, Product, Report, Room, Sale,
+  Sanction, Shop, Snapshot, Stock, Wait,
 } from './types'
 
 export interface RoomState {
@@ -19,10 +19,14 @@ export interface RoomState {
   pins: Pin[]
   sale: Sale | null
   me: Me
-  mine: Mine
+  /** One's own, born in this stream, the newest first. */
+  orders: Order[]
   figures: Figures | null
   reports: Report[]
   sanctions: Sanction[]
+  /** Of a shop's stream. */
+  shop?: Shop
+  products?: Product[]
 }
 
 /** Rows of chat that are kept. A fresh snapshot brings the last 50. */
@@ -32,7 +36,6 @@ export const MESSAGES_IN_SNAPSHOT = 50
 /** Whether a part is for everyone or for one reader makes no difference here. */
 export function fromSnapshot(snapshot: Snapshot): RoomState {
   const { stream, kind, epoch, seq, latest } = snapshot
-  const { staff, ...personal } = snapshot.personal ?? {}
   return {
     messages: [],
     pins: [],
@@ -41,10 +44,9 @@ export function fromSnapshot(snapshot: Snapshot): RoomState {
     reports: [],
     sanctions: [],
     me: { person: null, role: 'guest', permissions: [], muted_until: null },
-    mine: { lines: [], waiting: [], orders: [] },
+    orders: [],
     ...(snapshot.public as { room: Room }),
-    ...personal,
-    ...staff,
+    ...snapshot.personal,
     stream,
     kind,
     epoch,
@@ -93,8 +95,6 @@ export function reduce(state: RoomState, event: LogEvent): RoomState {
 type Body = Record<string, any>
 type Change = (state: RoomState, body: Body) => RoomState
 
-const inMine = (state: RoomState, part: Partial<Mine>): RoomState => ({ ...state, mine: { ...state.mine, ...part } })
-
 const inSale = (state: RoomState, change: (sale: Sale) => Partial<Sale>): RoomState =>
   state.sale ? { ...state, sale: { ...state.sale, ...change(state.sale) } } : state
 
@@ -138,15 +138,39 @@ const withOffer: Change = (state, offer) =>
     offers: put(sale.offers, offer as Offer, (o) => o.offer === offer.offer).toSorted(byPosition),
   }))
 
-/** The basket holds what is set aside; what became of the rest is told by its order. */
-const withLine: Change = (state, body) => {
-  const line = body as Line
-  const same = (l: Line) => l.line === line.line
-  const { lines, orders } = state.mine
-  return inMine(state, {
-    lines: line.state === 'held' ? put(lines, line, same) : lines.filter((l) => !same(l)),
-    orders: orders.map((o) => (o.lines.some(same) ? { ...o, lines: put(o.lines, line, same) } : o)),
-  })
+/** A claim's answer says all there is to know: what was got is a new line, what waits a new place. */
+function withClaim(state: RoomState, claim: Claim): RoomState {
+  const { offer, order: id, title, unit_price_minor, currency, hold_until } = claim
+  if (!id) return state
+  const known = state.orders.find((o) => o.order === id)
+  const order: Order = known ?? {
+    order: id, number: null, stream: state.stream, scope: state.sale?.sale ?? state.stream, shop: state.room?.shop ?? state.stream,
+    state: 'open', payment_state: 'unpaid', fulfilment_state: 'none', currency, lines: [], waiting: [], adjustments: [],
+    total_minor: 0, paid_minor: 0, refunded_minor: 0, delivery_kind: '', delivery_option: null, has_contact: false,
+    hold_until: null, attempt: null,
+  }
+  let { lines, waiting } = order
+  if (claim.line && !lines.some((l) => l.line === claim.line)) {
+    lines = [...lines, {
+      line: claim.line, order: id, offer, title, qty: claim.got, unit_price_minor, currency, state: 'held', turn: false, hold_until,
+      extended: false,
+    }]
+  }
+  if (claim.wait && !waiting.some((w) => w.waiting === claim.wait)) {
+    waiting = [...waiting, { waiting: claim.wait, order: id, offer, title, qty: claim.waiting, place: claim.place, state: 'waiting' }]
+  }
+  const live = lines.filter((l) => l.state === 'held' || l.state === 'paid')
+  const sums = [...live.map((l) => l.qty * l.unit_price_minor), ...order.adjustments.map((a) => a.amount_minor)]
+  const until = live.flatMap((l) => (l.hold_until ? [l.hold_until] : []))
+  const changed: Order = {
+    ...order, lines, waiting,
+    total_minor: live.length ? Math.max(0, sums.reduce((a, b) => a + b, 0)) : 0,
+    hold_until: until.length ? Math.min(...until) : null,
+  }
+  return {
+    ...state,
+    orders: known ? put(state.orders, changed, (o) => o.order === id) : [changed, ...state.orders],
+  }
 }
 
 const CHANGES: Record<string, Change> = {
@@ -202,28 +226,27 @@ const CHANGES: Record<string, Change> = {
   'offer.claimed': (state, { offer, version, free, held, sold, waiting }) =>
     withValues(state, { [`stock:${offer}`]: [version, { free, held, sold, waiting }] }),
 
-  'line.changed': withLine,
-  'turn.offered': withLine,
-  'wait.changed': (state, body) => {
-    const place = body as Wait
-    const same = (w: Wait) => w.waiting === place.waiting
-    const { waiting } = state.mine
-    return inMine(state, {
-      waiting: place.state === 'waiting' ? put(waiting, place, same) : waiting.filter((w) => !same(w)),
-    })
+  'claim.answered': (state, body) => withClaim(state, body as Claim),
+  'order.changed': (state, body) => {
+    const known = state.orders.some((o) => o.order === body.order)
+    return {
+      ...state,
+      orders: known ? put(state.orders, body as Order, (o) => o.order === body.order) : [body as Order, ...state.orders],
+    }
   },
-  'order.changed': (state, body) =>
-    inMine(state, { orders: put(state.mine.orders, body as Order, (o) => o.order === body.order) }),
+
+  'shop.changed': (state, body) => ({ ...state, shop: body as Shop }),
+  'product.changed': (state, body) => {
+    const rest = (state.products ?? []).filter((p) => p.product !== body.product)
+    const products = body.archived ? rest : [...rest, body as Product]
+    return { ...state, products: products.toSorted((a, b) => (a.code < b.code ? -1 : a.code > b.code ? 1 : a.product < b.product ? -1 : 1)) }
+  },
 }
 
-/** Replace what is known about one's own holds, places and orders, as far as they belong to this room. */
-export function withMine(state: RoomState, panel: Mine): RoomState {
-  const orders = panel.orders.filter((o) => o.stream === state.stream)
-  const ids = new Set(orders.map((o) => o.order))
-  const offers = new Set(state.sale?.offers.map((o) => o.offer))
-  return inMine(state, {
-    orders,
-    lines: panel.lines.filter((l) => ids.has(l.order)),
-    waiting: panel.waiting.filter((w) => offers.has(w.offer)),
-  })
+/** Take one's own orders from the panel, as far as they were born here. */
+export function withOrders(state: RoomState, orders: Order[]): RoomState {
+  return { ...state, orders: orders.filter((o) => o.stream === state.stream) }
 }
+
+export const heldLines = (orders: Order[]): Line[] => orders.flatMap((o) => o.lines.filter((l) => l.state === 'held'))
+export const waitingPlaces = (orders: Order[]): Wait[] => orders.flatMap((o) => o.waiting)

@@ -117,6 +117,8 @@ export interface Order {
   order: Id
   number: number | null
   stream: Id
+  /** The sale that the basket belongs to, or the shop. */
+  scope: Id
   shop: Id
   state: 'open' | 'placed' | 'paid' | 'lapsed' | 'cancelled'
   payment_state: 'unpaid' | 'pending' | 'paid' | 'part_refunded' | 'refunded'
@@ -125,10 +127,11 @@ export interface Order {
   lines: Line[]
   adjustments: { kind: string; label: string; amount_minor: Minor }[]
   total_minor: Minor
-  due_minor?: Minor
-  paid_minor?: Minor
-  refunded_minor?: Minor
+  paid_minor: Minor
+  refunded_minor: Minor
+  waiting: Wait[]
   delivery_kind: '' | 'delivery' | 'pickup'
+  delivery_option: Id | null
   has_contact: boolean
   hold_until: Moment | null
   attempt: Attempt | null
@@ -145,15 +148,52 @@ export interface Claim {
   hold_until: Moment | null
   offer: Id
   title: string
-  label: string
+  label?: string
+  /** Units that are neither held nor waiting: the line is full. */
+  missed?: number
   unit_price_minor: Minor
   currency: string
 }
 
-export interface Mine {
-  lines: Line[]
-  waiting: Wait[]
+/** Everything that one holds, waits for and has ordered. */
+export interface Panel {
   orders: Order[]
+}
+
+export interface Delivery {
+  option: Id
+  kind: 'delivery' | 'pickup'
+  label: string
+  details: string
+  fee_minor: Minor
+  free_from_minor: Minor | null
+}
+
+export interface Shop {
+  id: Id
+  name: string
+  slug: string
+  currency: string
+  terms: string
+  delivery: Delivery[]
+}
+
+export interface Variant {
+  variant: Id
+  label: string
+  sku: string
+  price_minor: Minor
+  stock: Stock | null
+}
+
+export interface Product {
+  product: Id
+  code: string
+  title: string
+  description: string
+  archived: boolean
+  images: Picture[]
+  variants: Variant[]
 }
 
 // --- people and words -------------------------------------------------------------------------------------------
@@ -180,7 +220,6 @@ export interface Pin {
 export interface Room {
   id: Id
   shop: Id
-  shop_name?: string
   kind: 'group' | 'sale'
   name: string
   description: string
@@ -200,7 +239,8 @@ export interface Me {
 }
 
 export interface Figures {
-  orders: number
+  orders_paid: number
+  orders_placed: number
   units_sold: number
   units_held: number
   revenue_minor: Minor

@@ -1,1 +1,4 @@
-import '../shared/base.css'
+import { start } from '../shared/mount'
+import Storefront from './Storefront.svelte'
+
+void start(Storefront)

@@ -134,7 +134,6 @@ export function snapshot(seq = 5, more: Partial<Snapshot['public']> = {}): Snaps
       room: {
         id: ROOM,
         shop: 's',
-        shop_name: 'Shop',
         kind: 'sale',
         name: 'Room',
         description: '',
@@ -151,8 +150,7 @@ export function snapshot(seq = 5, more: Partial<Snapshot['public']> = {}): Snaps
     },
     personal: {
       me: { person: ME, name: 'Ada', role: 'member', permissions: [], muted_until: null },
-      mine: { lines: [], waiting: [], orders: [] },
-      staff: null,
+      orders: [],
     },
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { fromSnapshot, MESSAGES_KEPT, reduce, stockOf, withFrame, withValues } from '../room'
+import { fromSnapshot, heldLines, MESSAGES_KEPT, reduce, stockOf, withFrame, withValues } from '../room'
 import type { LogEvent, Offer } from '../types'
 import { ME, ROOM, snapshot } from './fake'
 
@@ -113,18 +113,22 @@ describe('the sale', () => {
   })
 })
 
-describe('mine', () => {
-  const line = { line: 'l', order: 'o', offer: 'a', qty: 1, state: 'held', hold_until: 1 }
-  test('lines and places come and go', () => {
-    let state = run(room(), ['line.changed', line], ['wait.changed', { waiting: 'w', state: 'waiting', place: 2 }])
-    expect(state.mine).toMatchObject({ lines: [{ line: 'l' }], waiting: [{ place: 2 }] })
-    state = run(state, ['line.changed', { ...line, state: 'lapsed' }], ['wait.changed', { waiting: 'w', state: 'gone' }])
-    expect(state.mine).toMatchObject({ lines: [], waiting: [] })
+describe('orders', () => {
+  const order = { order: 'o', stream: ROOM, lines: [{ line: 'l', state: 'held' }], waiting: [] }
+  test('a changed order replaces the one that is known; a new one comes first', () => {
+    const state = run(room(), ['order.changed', order], ['order.changed', { ...order, order: 'p' }], ['order.changed', { ...order, state: 'paid' }])
+    expect(state.orders.map((o: any) => [o.order, o.state])).toEqual([['p', undefined], ['o', 'paid']])
+    expect(heldLines(state.orders).length).toBe(2)
+  })
+  test('a claim that is answered is in the basket at once', () => {
+    const claim = { offer: 'a', order: 'o', title: 'Shirt M', qty: 3, got: 2, waiting: 1, missed: 0, unit_price_minor: 500, currency: 'EUR', line: 'l', hold_until: 99, wait: 'w', place: 1 }
+    const state = run(room(), ['claim.answered', claim], ['claim.answered', claim], ['claim.answered', { ...claim, got: 1, waiting: 0, line: 'm', wait: null, hold_until: 120 }])
+    expect(state.orders).toMatchObject([{ order: 'o', state: 'open', total_minor: 1500, hold_until: 99, lines: [{ qty: 2 }, { qty: 1 }], waiting: [{ place: 1 }] }])
   })
   test('the reducer is pure', () => {
-    const start = room(5, { messages: [message('a')] as any, sale: sale([{ offer: 'a', position: 1 }]) })
+    const start = room(5, { messages: [message('a')], sale: sale([{ offer: 'a', position: 1 }]) })
     const before = JSON.stringify(start)
-    run(start, ['message.deleted', { message: 'a' }], ['offer.removed', { offer: 'a' }], ['line.changed', line], ['room.changed', { name: 'x' }])
+    run(start, ['message.deleted', { message: 'a' }], ['offer.removed', { offer: 'a' }], ['order.changed', order], ['room.changed', { name: 'x' }])
     expect(JSON.stringify(start)).toBe(before)
   })
 })
