@@ -92,7 +92,7 @@ def _columns(model: type[models.Model], names: tuple[str, ...]) -> list[tuple[st
             "JSONField": ("jsonb[]", "j"),
             "BooleanField": ("boolean[]", "i"),
         }.get(str(internal), ("bigint[]", "i") if "Integer" in internal else ("text[]", "s"))
-        found.append((quote(field.column), array, letter))
+        found.append((quote(str(field.column)), array, letter))
     return found
 
 

@@ -20,7 +20,7 @@ from commerce.errors import Refused
 WIDTHS = (160, 480, 1080)
 MOST_BYTES = 15 * 1024 * 1024
 MOST_PIXELS = 50_000_000
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "MPO")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")  # phones' multi-picture files begin as JPEG
 
 
 def add_media(*, shop_id: UUID, product_id: UUID, file: BinaryIO, now: datetime, alt: str = "") -> Media:

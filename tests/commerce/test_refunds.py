@@ -119,9 +119,7 @@ def test_what_the_gateway_says_about_a_refund(world: World) -> None:
     def settled(ok: bool) -> bool:
         batch = world.batch()
         batch.book.want_refunds(due.refund_id)
-        return batch.decide(
-            world.now, lambda: batch.book.refund_settled(refund_id=due.refund_id, ok=ok)
-        )
+        return batch.decide(world.now, lambda: batch.book.refund_settled(refund_id=due.refund_id, ok=ok))
 
     assert [settled(ok) for ok in (False, False, True, True, False)] == [True, False, True, False, False]
     assert Refund.objects.get().state == "done"
@@ -162,9 +160,7 @@ def test_nothing_is_packed_before_it_is_paid_except_for_pickup(world: World) -> 
         batch.book.want_order(got.order_id)
         batch.decide(
             world.now,
-            lambda: batch.book.set_fulfilment(
-                order_id=got.order_id, shop_id=world.shop_id, state="packed"
-            ),
+            lambda: batch.book.set_fulfilment(order_id=got.order_id, shop_id=world.shop_id, state="packed"),
         )
 
     with pytest.raises(Refused, match=r"order\.state"):

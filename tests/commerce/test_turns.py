@@ -105,7 +105,7 @@ def test_only_a_turn_can_be_passed(world: World) -> None:
     buyer = person()
     answer = world.claim(buyer)
     batch = world.on_lines(answer.line_id)
-    with pytest.raises(Refused, match="line.not_a_turn"):
+    with pytest.raises(Refused, match=r"line\.not_a_turn"):
         batch.decide(world.now, lambda: batch.book.pass_turn(line_id=answer.line_id, buyer=buyer))
 
 
@@ -127,9 +127,7 @@ def test_leaving_the_waiting_list(world: World) -> None:
     batch = world.batch()
     batch.book.want_entries(second.entry_id)
     with pytest.raises(Refused, match=r"waiting\.unknown"):
-        batch.decide(
-            world.now, lambda: batch.book.leave_waitlist(entry_id=second.entry_id, buyer=first)
-        )
+        batch.decide(world.now, lambda: batch.book.leave_waitlist(entry_id=second.entry_id, buyer=first))
 
 
 def test_a_hold_is_extended_once(world: World) -> None:
