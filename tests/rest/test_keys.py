@@ -1,0 +1,124 @@
+"""A shop's key lets the shop's own users in, and nobody as more than the key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chat.log import clock
+from chat.rooms.models import Membership
+from commerce.shops.services import add_staff, create_key, revoke_key
+from livesale.accounts.identity import ProjectIdentities
+from livesale.accounts.models import ExternalIdentity, User
+from tests.rest.world import ShopWorld, client
+
+pytestmark = pytest.mark.database
+
+
+def ask(world: ShopWorld, key: str, external_id: str = "u-1", name: str = "Ute") -> Any:
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return client().post(
+        f"/api/v1/shops/{world.slug}/tickets/",
+        {"external_id": external_id, "name": name},
+        content_type="application/json",
+        headers=headers,
+    )
+
+
+def key_of(world: ShopWorld, ceiling: str = "host") -> str:
+    return create_key(shop_id=world.shop, name="site", ceiling=ceiling, now=clock.now())[1]
+
+
+def test_the_shops_users_get_in(world: ShopWorld) -> None:
+    key = key_of(world)
+    first = ask(world, key)
+    assert first.status_code == 201, first.content
+    identity = ProjectIdentities().from_ticket(first.json()["ticket"], "")
+    assert identity is not None
+    assert identity.name == "Ute"
+    again = ask(world, key, name="Ute B")
+    assert again.json()["person"] == first.json()["person"]
+    assert User.objects.get(id=identity.person_id).name == "Ute B"
+    assert not User.objects.get(id=identity.person_id).has_usable_password()
+    assert ask(world, key, "u-2").json()["person"] != first.json()["person"]
+
+
+def test_a_key_opens_its_own_shop_only(world: ShopWorld, other: ShopWorld) -> None:
+    key = key_of(world)
+    for wrong in ("", "nothing", key[:-1], key.upper()):
+        assert (ask(world, wrong).status_code, ask(world, wrong).json()["code"]) == (401, "key.invalid")
+    assert ask(other, key).status_code == 401
+    assert not ExternalIdentity.objects.exists()
+    mine, theirs = ask(world, key), ask(other, key_of(other))
+    # the same id at two shops is two people
+    assert mine.json()["person"] != theirs.json()["person"]
+
+
+def test_a_revoked_key_opens_nothing(world: ShopWorld) -> None:
+    key, text = create_key(shop_id=world.shop, name="site", ceiling="host", now=clock.now())
+    assert revoke_key(shop_id=world.shop, key_id=key.id, now=clock.now())
+    assert ask(world, text).status_code == 401
+
+
+def test_a_cookie_is_no_key(world: ShopWorld) -> None:
+    answer = client(world.owner).post(
+        f"/api/v1/shops/{world.slug}/tickets/",
+        {"external_id": "u", "name": "U"},
+        content_type="application/json",
+    )
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "role", "status"),
+    [
+        ("packer", "packer", 201),
+        ("packer", "host", 403),
+        ("host", "host", 201),
+        ("host", "manager", 403),
+        ("manager", "manager", 201),
+    ],
+)
+def test_nobody_gets_in_as_more_than_the_key(world: ShopWorld, ceiling: str, role: str, status: int) -> None:
+    key = key_of(world, ceiling)
+    person_id = ask(world, key).json()["person"]
+    add_staff(shop_id=world.shop, person=person_id, role=role, now=clock.now())
+    answer = ask(world, key)
+    assert answer.status_code == status
+    if status == 403:
+        assert answer.json()["code"] == "key.above_ceiling"
+
+
+def test_a_key_is_no_way_into_another_shop(world: ShopWorld, other: ShopWorld) -> None:
+    key = key_of(world, "owner")
+    person_id = ask(world, key).json()["person"]
+    add_staff(shop_id=other.shop, person=person_id, role="packer", now=clock.now())
+    assert ask(world, key).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "role", "status"),
+    [("packer", "moderator", 201), ("packer", "host", 403), ("host", "host", 201)],
+)
+def test_roles_in_rooms_count_too(world: ShopWorld, ceiling: str, role: str, status: int) -> None:
+    key = key_of(world, ceiling)
+    person_id = ask(world, key).json()["person"]
+    Membership.objects.create(
+        tenant_id=world.shop, room_id=world.room, person_id=person_id, role=role, joined_at=clock.now()
+    )
+    assert ask(world, key).status_code == status
+
+
+def test_operators_do_not_come_this_way(world: ShopWorld) -> None:
+    key = key_of(world, "owner")
+    person_id = ask(world, key).json()["person"]
+    User.objects.filter(id=person_id).update(is_staff=True)
+    assert ask(world, key).status_code == 403
+    User.objects.filter(id=person_id).update(is_staff=False, is_active=False)
+    assert ask(world, key).json()["code"] == "auth.failed"
+
+
+def test_guessing_keys_is_slowed_down(world: ShopWorld) -> None:
+    statuses = {ask(world, f"ls_guess_{n}").status_code for n in range(70)}
+    assert statuses == {401, 429}
