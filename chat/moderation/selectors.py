@@ -41,15 +41,19 @@ def sanctions_for(room_id: UUID, viewer: Viewer) -> list[dict[str, Any]]:
         Q(until__isnull=True) | Q(until__gt=clock.now()),
         lifted_at__isnull=True,
     ).order_by("-at", "-id")
-    return [
-        {
-            "person": person_id,
-            "name": name,
-            "kind": kind,
-            "until": int(until.timestamp() * 1000) if until else None,
-            "everywhere": in_room is None,
-        }
-        for person_id, name, kind, until, in_room in rows.values_list(
-            "person_id", "person__name", "kind", "until", "room_id"
+    found: dict[tuple[UUID, str, bool], dict[str, Any]] = {}
+    for person_id, name, kind, until, in_room in rows.values_list(
+        "person_id", "person__name", "kind", "until", "room_id"
+    ):
+        # the latest of its kind is the one that counts
+        found.setdefault(
+            (person_id, kind, in_room is None),
+            {
+                "person": person_id,
+                "name": name,
+                "kind": kind,
+                "until": int(until.timestamp() * 1000) if until else None,
+                "everywhere": in_room is None,
+            },
         )
-    ]
+    return list(found.values())
