@@ -10,6 +10,7 @@ class LivesaleConfig(AppConfig):
     def ready(self) -> None:
         from chat.log import registry
         from commerce.errors import Refused
+        from livesale import checks  # noqa: F401 - registers the rules
 
         registry.treat_as_refusal(Refused)
         registry.load()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -13,8 +14,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "livesale.settings")
 
 django_application = get_asgi_application()
 
-from livesale.serving import server  # noqa: E402 - models exist only after django is set up
+from livesale.checks import before_serving  # noqa: E402 - models exist only after django is set up
+from livesale.serving import server  # noqa: E402
 
+for message in before_serving():
+    logging.getLogger(__name__).warning("%s", message)
 server.start()
 
 # Channels routes ASGI applications with Django's path(), which is typed for views

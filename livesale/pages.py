@@ -120,14 +120,14 @@ def room(request: HttpRequest, room: UUID) -> HttpResponse:
     found = Room.objects.filter(id=room).first() if verdict.read else None
     if found is None:
         return show(request, "room", status=404, room=str(room))
-    told = {"title": found.name, "description": found.description} if found.open else {}
     return show(
         request,
         "room",
         public=found.open and found.archived_at is None,
         room=str(room),
         shop=str(found.tenant_id),
-        **told,
+        title=found.name if found.open else "",
+        description=found.description if found.open else "",
     )
 
 

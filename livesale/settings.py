@@ -22,6 +22,7 @@ DATA_DIR = Path(env("LIVESALE_DATA", default=str(BASE_DIR / "var")))
 DEBUG = env.bool("DEBUG", default=False)
 # A random key is safe but ends every session at restart: deployments set SECRET_KEY, the demo keeps one in var/.
 # Secrets are read without `env`, which would take one that begins with $ for the name of another variable.
+SECRET_KEY_GIVEN = bool(os.environ.get("SECRET_KEY"))
 SECRET_KEY = os.environ.get("SECRET_KEY") or get_random_secret_key()
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 # scheme://host:port of every page that may open a socket or post a form with the session cookie
@@ -29,6 +30,8 @@ PUBLIC_ORIGINS: list[str] = env.list("PUBLIC_ORIGINS", default=[])
 CSRF_TRUSTED_ORIGINS = PUBLIC_ORIGINS
 BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
 SERVER_PROCESSES = env.int("SERVER_PROCESSES", default=1)
+# Rules of `livesale/checks.py` that this installation overrules, by id.
+SILENCED_SYSTEM_CHECKS = env.list("SILENCED_SYSTEM_CHECKS", default=[])
 
 INSTALLED_APPS = [
     "daphne",
@@ -146,7 +149,8 @@ CACHES = {"default": _cache()}
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
-STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # empty without `collectstatic`: then the finders' files are served
+# empty without `collectstatic`: then the files are served from where they are
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATICFILES_DIRS = [FRONTEND_DIST] if FRONTEND_DIST.exists() else []
 WHITENOISE_USE_FINDERS = True

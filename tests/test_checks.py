@@ -1,0 +1,253 @@
+"""Every rule about settings, seen to refuse, and a set-up in which none has anything to say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.test import override_settings
+
+from livesale import checks
+from tests import processes, services
+
+REDIS = "channels_redis.core.RedisChannelLayer"
+PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"
+MEMORY = "channels.layers.InMemoryChannelLayer"
+SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": "x",
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    },
+}
+POSTGRES = {"ENGINE": "django.db.backends.postgresql", "NAME": "x"}
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What a careful operator sets; each test spoils one thing."""
+    sound = SimpleNamespace(
+        DEBUG=False,
+        BEHIND_TLS=True,
+        ALLOWED_HOSTS=["shop.example"],
+        PUBLIC_ORIGINS=["https://shop.example"],
+        SECRET_KEY_GIVEN=True,
+        SERVER_PROCESSES=4,
+        LIVESALE_SANDBOX_ENABLED=False,
+        SESSION_COOKIE_SECURE=True,
+        CSRF_COOKIE_SECURE=True,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        CSRF_COOKIE_SAMESITE="Lax",
+        DATABASES={"default": POSTGRES},
+        CHANNEL_LAYERS=layer(PUBSUB, hosts=["redis://x"]),
+    )
+    monkeypatch.setattr(checks, "settings", sound)
+    monkeypatch.setattr("sys.argv", ["manage.py", "check"])
+    return sound
+
+
+def ids(*, deploy: bool = False) -> set[str]:
+    return {str(m.id) for m in run_checks(tags=[checks.TAG], include_deployment_checks=deploy)}
+
+
+def layer(backend: str, **config: Any) -> dict[str, Any]:
+    return {"default": {"BACKEND": backend, "CONFIG": config}}
+
+
+def test_a_sound_set_up_is_left_in_peace() -> None:
+    assert ids(deploy=True) == set()
+
+
+def test_the_embedded_set_up_is_sound_too(settings: Any) -> None:
+    settings.SERVER_PROCESSES = 1
+    settings.DATABASES = {"default": SQLITE}
+    settings.CHANNEL_LAYERS = layer(MEMORY)
+    settings.SECRET_KEY_GIVEN = False
+    assert ids() == set()
+
+
+def test_memory_layer_with_several_processes(settings: Any) -> None:
+    settings.CHANNEL_LAYERS = layer(MEMORY)
+    assert ids() == {"livesale.E001"}
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "redis://x",
+        ("x", 6379),
+        {"address": "redis://x"},
+        {"address": "redis://x", "socket_timeout": None},
+        {"address": "redis://x", "socket_timeout": 5},
+        None,
+    ],
+)
+def test_redis_that_gives_up_while_it_waits(settings: Any, host: Any) -> None:
+    settings.CHANNEL_LAYERS = layer(REDIS, **({} if host is None else {"hosts": [host]}))
+    assert ids() == {"livesale.E002"}
+
+
+def test_redis_that_may_wait(settings: Any) -> None:
+    settings.CHANNEL_LAYERS = layer(REDIS, hosts=[{"address": "redis://x", "socket_timeout": 15}], capacity=9)
+    assert ids() == set()
+
+
+@pytest.mark.parametrize("option", ["capacity", "expiry", "group_expiry", "on_disconnect", "on_reconnect"])
+def test_options_that_pubsub_ignores(settings: Any, option: str) -> None:
+    settings.CHANNEL_LAYERS = layer(PUBSUB, hosts=["redis://x"], **{option: 5})
+    assert ids() == {"livesale.E003"}
+
+
+@pytest.mark.parametrize("age", [60, None])
+def test_connections_that_are_kept(settings: Any, age: int | None) -> None:
+    settings.DATABASES = {"default": {**POSTGRES, "CONN_MAX_AGE": age}}
+    assert ids() == {"livesale.E004"}
+
+
+@pytest.mark.parametrize("name", ["ALLOWED_HOSTS", "PUBLIC_ORIGINS"])
+@pytest.mark.parametrize("value", ["*", "https://*", "https://*.example"])
+def test_hosts_without_a_name(settings: Any, name: str, value: str) -> None:
+    setattr(settings, name, ["shop.example", value])
+    assert ids() == {"livesale.E005"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {**SQLITE["OPTIONS"], "transaction_mode": "DEFERRED"},
+        {**SQLITE["OPTIONS"], "init_command": "PRAGMA journal_mode=WAL;"},
+        {**SQLITE["OPTIONS"], "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"},
+        {**SQLITE["OPTIONS"], "init_command": "PRAGMA synchronous = full;"},
+    ],
+)
+def test_sqlite_that_forgets(settings: Any, options: dict[str, Any]) -> None:
+    settings.SERVER_PROCESSES = 1
+    settings.DATABASES = {"default": {**SQLITE, "OPTIONS": options}}
+    assert ids() == {"livesale.E006"}
+
+
+def test_sqlite_with_several_processes(settings: Any) -> None:
+    settings.DATABASES = {"default": SQLITE}
+    assert ids() == {"livesale.E007"}
+
+
+def test_debug_in_public(settings: Any) -> None:
+    settings.DEBUG = True
+    assert ids() == {"livesale.E009"}
+
+
+def test_processes_with_a_key_each(settings: Any) -> None:
+    settings.SECRET_KEY_GIVEN = False
+    assert ids() == {"livesale.E010"}
+    settings.SERVER_PROCESSES = 1
+    assert ids() == set()
+    assert ids(deploy=True) == {"livesale.E011"}
+
+
+def test_a_sandbox_in_public(settings: Any) -> None:
+    settings.LIVESALE_SANDBOX_ENABLED = True
+    assert ids() == set()
+    assert ids(deploy=True) == {"livesale.E012"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SESSION_COOKIE_SECURE", False),
+        ("CSRF_COOKIE_SECURE", False),
+        ("SESSION_COOKIE_HTTPONLY", False),
+        ("SESSION_COOKIE_SAMESITE", "None"),
+        ("CSRF_COOKIE_SAMESITE", None),
+    ],
+)
+def test_cookies_within_reach(settings: Any, name: str, value: Any) -> None:
+    setattr(settings, name, value)
+    assert ids() == set()
+    assert ids(deploy=True) == {"livesale.E013"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "limit"),
+    [
+        (["/venv/bin/daphne", "a:b"], 1024 * 1024),
+        (["/lib/daphne/__main__.py", "--websocket-max-message-size", "262144", "a:b"], 262144),
+        (["uvicorn", "a:b"], 16 * 1024 * 1024),
+        (["uvicorn", "--ws-max-size=65536", "a:b"], 65536),
+        (["uvicorn", "--ws-max-size", "large", "a:b"], None),
+        (["manage.py", "check"], None),
+        ([], None),
+    ],
+)
+def test_frames_of_the_server_program(
+    monkeypatch: pytest.MonkeyPatch, argv: list[str], limit: int | None
+) -> None:
+    assert checks.frame_limit(argv) == limit
+    monkeypatch.setattr("sys.argv", argv)
+    assert ids() == ({"livesale.W014"} if limit is not None and limit > checks.FRAME_BYTES else set())
+
+
+def test_uvicorn_is_told_by_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UVICORN_WS_MAX_SIZE", "1000")
+    assert checks.frame_limit(["uvicorn", "a:b"]) == 1000
+
+
+def test_serving_is_refused_and_can_be_overruled(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_run_all", lambda: run_checks(tags=[checks.TAG]))
+    settings.ALLOWED_HOSTS = ["*"]
+    with pytest.raises(ImproperlyConfigured, match=r"livesale\.E005"):
+        checks.before_serving()
+    with override_settings(SILENCED_SYSTEM_CHECKS=["livesale.E005"]):
+        assert checks.before_serving() == []
+
+
+def test_every_rule_is_seen_to_refuse() -> None:
+    known = set(re.findall(r"_error\(\s*(\d+),", Path(checks.__file__).read_text()))
+    tested = set(re.findall(r"\.E(\d{3})", Path(__file__).read_text()))
+    assert {f"{int(n):03d}" for n in known} <= tested
+
+
+# --- on real servers ----------------------------------------------------------------------------------------------
+
+
+def test_a_postgres_that_forgets_is_refused(
+    postgres_server: services.PostgresService,
+    durable_postgres_server: services.PostgresService,
+    tmp_path: Path,
+) -> None:
+    def check(url: str) -> str:
+        env = processes.environment(tmp_path, database_url=url, env={"SILENCED_SYSTEM_CHECKS": ""})
+        return processes.manage(env, "check", "--database", "default")
+
+    with pytest.raises(RuntimeError, match=r"livesale\.E008\).* fsync"):
+        check(postgres_server.url("postgres"))
+    url = durable_postgres_server.create_database("checks")
+    assert "no issues" in check(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER DATABASE checks SET synchronous_commit = off")
+    with pytest.raises(RuntimeError, match=r"livesale\.E008\).* synchronous_commit off"):
+        check(url)
+
+
+def test_a_server_does_not_start_on_settings_that_cannot_be_right(tmp_path: Path) -> None:
+    env = processes.environment(tmp_path, env={"ALLOWED_HOSTS": "*"})
+    process = processes.LiveProcess(
+        server="uvicorn",
+        port=services.free_port(),
+        env=env,
+        folder=tmp_path,
+        application="livesale.asgi:application",
+        server_args=(),
+    )
+    with pytest.raises(Exception):  # noqa: B017 - whatever says that it ended
+        process.start()
+    assert "livesale.E005" in process.log
+    assert not process.running
