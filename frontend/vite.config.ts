@@ -13,7 +13,11 @@ export default defineConfig({
     // The content policy allows no data: fonts or scripts and no inline anything.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rollupOptions: { input: Object.fromEntries(pages.map((page) => [page, `${page}/main.ts`])) },
+    rollupOptions: {
+      input: Object.fromEntries(pages.map((page) => [page, `${page}/main.ts`])),
+      // What every page needs is one file: it compresses better and stays in the cache from page to page.
+      output: { codeSplitting: { groups: [{ name: 'base', test: /node_modules|\/shared\/(i18n\/(index|en)\.ts|api|boot|format|mount|ui\/(Icon|Toast))/ }] } },
+    },
   },
   server: { port: 5173, strictPort: true, cors: { origin: /^http:\/\/(localhost|127\.0\.0\.1)(:\d+)?$/ } },
   test: { include: ['sdk/tests/**/*.test.ts', 'shared/tests/**/*.test.ts'], environment: 'node' },

@@ -1,10 +1,11 @@
-/** Texts of the pages. `en` is complete and gives the types; the others are loaded only when they are wanted. */
+/** Texts of the pages. English is complete and gives the types; the other languages are loaded only when they are wanted. */
 import { boot } from '../boot'
 import { en } from './en'
+import type { more } from './en-more'
 
 type Plural = { [category in Intl.LDMLPluralRule]?: string } & { other: string }
 export type Text = string | Plural
-export type Key = keyof typeof en
+export type Key = keyof typeof en | keyof typeof more
 export type Catalogue = Record<Key, Text>
 
 export const language: string = boot.language || 'en'
@@ -30,15 +31,16 @@ export async function loadTexts(): Promise<void> {
   const load = others[language.split('-')[0] ?? '']
   if (!load) return
   try {
-    texts = { ...en, ...(await load()).default }
+    texts = { ...texts, ...(await load()).default }
   } catch {
     // English is better than nothing
   }
 }
 
-/** Add texts that only some pages need. */
-export function addTexts(more: Record<string, Text>): void {
-  texts = { ...texts, ...more }
+
+/** What a part of the page brings along; never over another language. */
+export function addEnglish(more: Record<string, Text>): void {
+  texts = { ...more, ...texts }
 }
 
 export type Params = Record<string, string | number>

@@ -1,0 +1,4 @@
+import { addEnglish } from '.'
+import { more } from './en-more'
+
+addEnglish(more)
