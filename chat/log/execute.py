@@ -16,7 +16,7 @@ import msgspec
 from uuid_utils.compat import uuid7
 
 from chat.log import registry, transaction
-from chat.log.batch import SYSTEM, Outcome, Request
+from chat.log.batch import SYSTEM, Outcome, Request, encode
 from chat.log.errors import Refused, busy
 from chat.log.lane import Lane
 
@@ -69,15 +69,31 @@ def build(
 
 
 def parse(spec: registry.CommandSpec, body: Any) -> msgspec.Struct:
-    """Decode and validate a command's body. Raises `Refused("command.invalid")` with the first reason."""
+    """Decode and validate a command's body. Raises `Refused("command.invalid")` with the first reason.
+
+    What no database stores as text (U+0000, lone surrogates) is refused here, before it can spoil a batch.
+    """
     try:
         if isinstance(body, spec.body):
-            return body
-        if isinstance(body, bytes | msgspec.Raw):
-            return msgspec.json.decode(body, type=spec.body)
-        return msgspec.convert(body, type=spec.body)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as error:
+            parsed = body
+        elif isinstance(body, bytes | msgspec.Raw):
+            parsed = msgspec.json.decode(body, type=spec.body)
+        else:
+            parsed = msgspec.convert(body, type=spec.body)
+        # a backslash followed by u0000 as text looks alike once encoded: then it is looked at closely
+        if b"\\u0000" in encode(parsed) and _holds_nul(msgspec.to_builtins(parsed)):
+            raise Refused("command.invalid", reason="text with U+0000")
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise Refused("command.invalid", reason=str(error)[:200]) from None
+    return parsed
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_holds_nul(v) for pair in value.items() for v in pair)
+    return isinstance(value, list | tuple) and any(_holds_nul(v) for v in value)
 
 
 def execute_all(requests: Sequence[Request]) -> None:
@@ -89,6 +105,8 @@ def execute_all(requests: Sequence[Request]) -> None:
             outcome = transaction.run(waiting)
             for listener in _listeners:
                 listener(outcome)
+            if lane is not None:
+                lane.announce(outcome)
             waiting = outcome.deferred
         for r in requests:
             if r.done is not None:

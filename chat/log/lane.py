@@ -147,12 +147,7 @@ class Lane:
             connection.close()
         self.batches += 1
         self.executed += len(batch) - len(outcome.deferred)
-        try:
-            self._on_outcome(outcome)
-        except Exception:
-            logger.exception(
-                "news of a committed batch could not be handed on; readers will find it in the log"
-            )
+        self.announce(outcome)
         waiting = set()
         if outcome.deferred:
             waiting = {id(r) for r in outcome.deferred}
@@ -163,6 +158,15 @@ class Lane:
                     r.done(r)
                 except Exception:
                     logger.exception("an answer could not be handed on")
+
+    def announce(self, outcome: Outcome) -> None:
+        """Hand on what a transaction in the lane's thread has left."""
+        try:
+            self._on_outcome(outcome)
+        except Exception:
+            logger.exception(
+                "news of a committed batch could not be handed on; readers will find it in the log"
+            )
 
     def _put_back(self, deferred: list[Request]) -> None:
         until = time.monotonic() + LOCKED_PAUSE

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, connection, transaction
-from django.db.models import F, Q
+from django.db import Error, connection, transaction
+from django.db.models import F, Q, QuerySet
 
 from chat.log import clock, registry
 from chat.log.batch import SYSTEM, Request
@@ -24,54 +25,76 @@ from chat.log.models import Outbox
 logger = logging.getLogger(__name__)
 
 LEASE = timedelta(seconds=10)
+# Calls to the outside may take long, one after the other: few are taken at a time.
+EFFECT_LEASE = timedelta(seconds=60)
+EFFECTS_TAKEN = 10
 # Idle pumps look this often, in seconds: a hold that lapses reaches the next in line within two of them.
 INTERVAL = 0.5
 TAKE = 200
 MAX_ATTEMPTS = 12
 
 
-def take(now: datetime, limit: int = TAKE) -> list[dict[str, Any]]:
-    """Lease the rows that are due."""
+def _due(now: datetime, *, effects: bool) -> QuerySet[Outbox]:
+    return Outbox.objects.filter(
+        Q(leased_until__isnull=True) | Q(leased_until__lte=now),
+        at__lte=now,
+        failed=False,
+        stream_id__isnull=effects,
+    )
+
+
+def take(now: datetime, *, effects: bool) -> list[dict[str, Any]]:
+    """Lease the rows that are due: commands, or effects."""
     with transaction.atomic():
         rows = (
-            Outbox.objects.filter(
-                Q(leased_until__isnull=True) | Q(leased_until__lte=now), at__lte=now, failed=False
-            )
+            _due(now, effects=effects)
             .order_by("at", "id")
             .values("id", "stream_id", "name", "payload", "attempts")
         )
         if connection.vendor == "postgresql":
             rows = rows.select_for_update(skip_locked=True)
-        taken: list[dict[str, Any]] = [dict(row) for row in rows[:limit]]
+        taken: list[dict[str, Any]] = [dict(row) for row in rows[: EFFECTS_TAKEN if effects else TAKE]]
         Outbox.objects.filter(id__in=[row["id"] for row in taken]).update(
-            leased_until=now + LEASE, attempts=F("attempts") + 1
+            leased_until=now + (EFFECT_LEASE if effects else LEASE), attempts=F("attempts") + 1
         )
     return taken
 
 
 def pump_once() -> int:
     """Carry out what is due now; returns how many rows were taken."""
+    return pump_commands() + pump_effects()
+
+
+def pump_commands() -> int:
+    """Carry out follow-ups and what time has made true; returns how many rows were taken."""
     now = clock.now()
-    if not Outbox.objects.filter(
-        Q(leased_until__isnull=True) | Q(leased_until__lte=now), at__lte=now, failed=False
-    ).exists():
+    if not _due(now, effects=False).exists():
         return 0
-    taken = take(now)
-    commands: list[Request] = []
-    for row in taken:
-        if row["stream_id"] is None:
-            _effect(row, now)
-        else:
-            request = _command(row)
-            if request is not None:
-                commands.append(request)
+    taken = take(now, effects=False)
+    commands = [request for request in map(_command, taken) if request is not None]
     if commands:
         execute_all(commands)
         # a promise kept or refused is gone with its transaction; what failed stays and is taken again
         attempts = {row["id"]: row["attempts"] for row in taken}
         for r in commands:
             if r.error is not None:
-                _again(r.client_id, attempts[r.client_id], now)
+                _again(
+                    r.client_id,
+                    attempts[r.client_id],
+                    now,
+                    give_up=not getattr(r.error, "temporary", False),
+                )
+    return len(taken)
+
+
+def pump_effects() -> int:
+    """Call the outside for what was promised; returns how many rows were taken."""
+    now = clock.now()
+    if not _due(now, effects=True).exists():
+        return 0
+    taken = take(now, effects=True)
+    for row in taken:
+        _effect(row, now)
     return len(taken)
 
 
@@ -101,11 +124,13 @@ def _effect(row: dict[str, Any], now: datetime) -> None:
         Outbox.objects.filter(id=row["id"]).delete()
 
 
-def _again(row_id: UUID, attempts: int, now: datetime) -> None:
-    if attempts + 1 >= MAX_ATTEMPTS:
+def _again(row_id: UUID, attempts: int, now: datetime, *, give_up: bool = True) -> None:
+    """Try a row later, each time after twice as long; `give_up` after the last attempt."""
+    if give_up and attempts + 1 >= MAX_ATTEMPTS:
         Outbox.objects.filter(id=row_id).update(failed=True)
     else:
-        Outbox.objects.filter(id=row_id).update(leased_until=now + timedelta(seconds=min(2**attempts, 300)))
+        wait = timedelta(seconds=min(2 ** min(attempts, 10), 300))
+        Outbox.objects.filter(id=row_id).update(leased_until=now + wait)
 
 
 def pump_until_quiet(limit: int = 50) -> int:
@@ -120,36 +145,43 @@ def pump_until_quiet(limit: int = 50) -> int:
 
 
 class Pump:
-    """The pump's thread in a serving process."""
+    """The pump's threads in a serving process: a slow mail server delays no hold that lapses."""
 
     def __init__(self) -> None:
-        self._wake = threading.Event()
+        self._wakes = {"pump": threading.Event(), "effects": threading.Event()}
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="pump", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(pump_commands, TAKE), name="pump", daemon=True),
+            threading.Thread(
+                target=self._run, args=(pump_effects, EFFECTS_TAKEN), name="effects", daemon=True
+            ),
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def wake(self) -> None:
         """Look at once: something was promised for now."""
-        self._wake.set()
+        for wake in self._wakes.values():
+            wake.set()
 
     def stop(self, timeout: float = 5.0) -> None:
         self._stopping = True
-        self._wake.set()
-        self._thread.join(timeout)
+        self.wake()
+        for thread in self._threads:
+            thread.join(timeout)
 
-    def _run(self) -> None:
+    def _run(self, work: Callable[[], int], full: int) -> None:
+        wake = self._wakes[threading.current_thread().name]
         try:
             while not self._stopping:
-                self._wake.wait(INTERVAL)
-                self._wake.clear()
-                if self._stopping:
-                    return
+                wake.wait(INTERVAL)
+                wake.clear()
                 try:
-                    while pump_once() >= TAKE:
+                    while not self._stopping and work() >= full:
                         pass
-                except DatabaseError as error:
+                except Error as error:
                     logger.warning("pump: %s", type(error).__name__)
                     connection.close()
                 except Exception:

@@ -110,19 +110,31 @@ _HEADS = (
     "SELECT h.stream_id, h.seq, h.epoch, s.kind, s.tenant_id FROM stream_head h JOIN stream s ON s.id = h.stream_id "
     "WHERE h.stream_id "
 )
+_WAITING = "WITH waiting AS MATERIALIZED (SELECT set_config('lock_timeout', %s, true)) "
 
 
-def lock_heads(stream_ids: Iterable[UUID], *, skip_locked: bool) -> dict[UUID, Head]:
-    """Lock stream heads in id order and read them. With `skip_locked`, those that others hold are left out."""
+def lock_heads(
+    stream_ids: Iterable[UUID], *, skip_locked: bool, lock_wait_ms: int | None = None
+) -> dict[UUID, Head]:
+    """Lock stream heads in id order and read them. With `skip_locked`, those that others hold are left out.
+
+    `lock_wait_ms` bounds the wait for every lock that the transaction takes from here on.
+    """
     ids = sorted(stream_ids)
     with connection.cursor() as cursor:
         if _is_postgres():
-            wait = " SKIP LOCKED" if skip_locked else ""
-            cursor.execute(_HEADS + "= ANY(%s) ORDER BY h.stream_id FOR NO KEY UPDATE OF h" + wait, [ids])
+            sql = _HEADS + "= ANY(%s) ORDER BY h.stream_id FOR NO KEY UPDATE OF h"
+            params: list[Any] = [ids]
+            if lock_wait_ms is not None:
+                # in the same round trip
+                sql = _WAITING + sql.replace(" WHERE ", " CROSS JOIN waiting WHERE ")
+                params.insert(0, f"{lock_wait_ms}ms")
+            cursor.execute(sql + (" SKIP LOCKED" if skip_locked else ""), params)
             rows = cursor.fetchall()
         else:
             cursor.execute(
-                _HEADS + "IN (SELECT value FROM json_each(%s))", [json.dumps([i.hex for i in ids])]
+                _HEADS + "IN (SELECT value FROM json_each(%s))",  # noqa: S608 - no values in it
+                [json.dumps([i.hex for i in ids])],
             )
             rows = [(UUID(a), b, c, d, UUID(e) if e else None) for a, b, c, d, e in cursor.fetchall()]
     return {row[0]: Head(*row[1:]) for row in rows}
@@ -166,7 +178,10 @@ def find_receipts(requests: Sequence[Request]) -> dict[tuple[UUID, UUID], tuple[
             return {
                 (c, a): (f, json.loads(x) if isinstance(x, str) else x) for c, a, f, x in cursor.fetchall()
             }
-        cursor.execute(sql + "IN (SELECT value FROM json_each(%s))", [json.dumps([i.hex for i in ids])])
+        cursor.execute(
+            sql + "IN (SELECT value FROM json_each(%s))",  # noqa: S608 - no values in it
+            [json.dumps([i.hex for i in ids])],
+        )
         return {(UUID(c), UUID(a)): (f, json.loads(x)) for c, a, f, x in cursor.fetchall()}
 
 

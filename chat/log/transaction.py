@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,6 @@ from django.db import DatabaseError, InterfaceError, OperationalError, connectio
 
 from chat.log import clock, store
 from chat.log.batch import (
-    SYSTEM,
     Batch,
     Committed,
     CommittedEvent,
@@ -37,11 +37,16 @@ RECEIPT_RETENTION = timedelta(days=7)
 LOCKED_PATIENCE = 3.0
 # A wait this short for a locked head costs less than a smaller batch.
 HEAD_WAIT_MS = 5
-# The whole of a failing batch is searched for its poisoned commands for this long, in seconds.
+# Any other lock is waited for this long; while those are sought who need one that cannot be had, less.
+LOCK_WAIT_MS = 1_000
+SEARCH_WAIT_MS = 100
+# A failing batch is searched for its poisoned commands for this long, in seconds.
 BISECT_BUDGET = 2.0
 # Postgres: what makes a transaction worth repeating as it is.
 _SERIALIZATION = {"40001", "40P01"}
 _LOCK_TIMEOUT = "55P03"
+# Two processes have carried out the same id on two streams at once: the second finds the receipt when it looks again.
+_UNIQUE = "23505"
 
 
 def sqlstate(error: BaseException) -> str:
@@ -63,44 +68,68 @@ def run(requests: Sequence[Request]) -> Outcome:
     keeps locked come back in `Outcome.deferred`, untouched.
     """
     outcome = Outcome()
-    _run(list(requests), outcome, deadline=time.monotonic() + BISECT_BUDGET, retries=1)
+    _run(list(requests), outcome, _Search(), retries=1)
     return outcome
 
 
-def _run(requests: list[Request], outcome: Outcome, *, deadline: float, retries: int) -> None:
+@dataclass(slots=True)
+class _Search:
+    """How patient the hunt for what makes a batch fail still is."""
+
+    deadline: float = float("inf")
+    lock_wait_ms: int = LOCK_WAIT_MS
+
+    @property
+    def over(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    def begin(self, error: Exception) -> None:
+        if self.deadline == float("inf"):
+            self.deadline = time.monotonic() + BISECT_BUDGET
+        if sqlstate(error) == _LOCK_TIMEOUT:
+            self.lock_wait_ms = SEARCH_WAIT_MS
+
+
+def _run(requests: list[Request], outcome: Outcome, search: _Search, *, retries: int) -> None:
     for r in requests:
         r.answer, r.error, r.repeated = None, None, False
     try:
-        _attempt(requests, outcome)
+        _attempt(requests, outcome, search)
     except (OperationalError, InterfaceError) as error:
-        _after_database_trouble(requests, outcome, error, deadline=deadline, retries=retries)
+        _after_database_trouble(requests, outcome, error, search, retries=retries)
     except Exception as error:
-        if isinstance(error, DatabaseError) and retries > 0 and not connection.is_usable():
-            _after_database_trouble(requests, outcome, error, deadline=deadline, retries=retries)
+        if retries > 0 and sqlstate(error) == _UNIQUE:
+            _run(requests, outcome, search, retries=retries - 1)
+        elif isinstance(error, DatabaseError) and retries > 0 and not connection.is_usable():
+            _after_database_trouble(requests, outcome, error, search, retries=retries)
         else:
-            _bisect(requests, outcome, error, deadline=deadline)
+            _bisect(requests, outcome, error, search)
 
 
 def _after_database_trouble(
-    requests: list[Request], outcome: Outcome, error: Exception, *, deadline: float, retries: int
+    requests: list[Request], outcome: Outcome, error: Exception, search: _Search, *, retries: int
 ) -> None:
     state = sqlstate(error)
     if not connection.in_atomic_block:
         # after a failure at COMMIT nobody knows; the next attempt starts from the receipts on a new connection
         connection.close()
-    if retries > 0 and (state in _SERIALIZATION or state != _LOCK_TIMEOUT):
-        _run(requests, outcome, deadline=deadline, retries=retries - 1)
-        return
-    if state == _LOCK_TIMEOUT and len(requests) > 1 and time.monotonic() < deadline:
+    if state == _LOCK_TIMEOUT:
         # only those who need the lock that could not be had are told to wait
-        _bisect(requests, outcome, error, deadline=deadline)
+        _bisect(requests, outcome, error, search)
+        return
+    if retries > 0:
+        _run(requests, outcome, search, retries=retries - 1)
         return
     logger.warning("transaction of %d commands failed: %s %s", len(requests), type(error).__name__, state)
     for r in requests:
-        r.error = busy() if state else Refused("server.unavailable", temporary=True, retry_after=2.0)
+        r.error = busy() if state in _SERIALIZATION else _unavailable()
 
 
-def _bisect(requests: list[Request], outcome: Outcome, error: Exception, *, deadline: float) -> None:
+def _unavailable() -> Refused:
+    return Refused("server.unavailable", temporary=True, retry_after=2.0)
+
+
+def _bisect(requests: list[Request], outcome: Outcome, error: Exception, search: _Search) -> None:
     if len(requests) == 1:
         request = requests[0]
         if sqlstate(error) == _LOCK_TIMEOUT:
@@ -109,7 +138,8 @@ def _bisect(requests: list[Request], outcome: Outcome, error: Exception, *, dead
             logger.error("command %s failed", request.spec.name, exc_info=error)
             request.error = Refused("server.error")
         return
-    if time.monotonic() > deadline:
+    search.begin(error)
+    if search.over:
         logger.error(
             "batch of %d commands failed and time to search it is over", len(requests), exc_info=error
         )
@@ -117,15 +147,16 @@ def _bisect(requests: list[Request], outcome: Outcome, error: Exception, *, dead
             r.error = busy()
         return
     middle = len(requests) // 2
-    _run(requests[:middle], outcome, deadline=deadline, retries=1)
-    _run(requests[middle:], outcome, deadline=deadline, retries=1)
+    _run(requests[:middle], outcome, search, retries=1)
+    _run(requests[middle:], outcome, search, retries=1)
 
 
-def _attempt(requests: list[Request], outcome: Outcome) -> None:
+def _attempt(requests: list[Request], outcome: Outcome, search: _Search) -> None:
     batch = Batch(requests)
     with transaction.atomic():
-        deferred = _lock_streams(batch, requests)
-        live = [r for r in requests if r not in deferred] if deferred else requests
+        deferred = _lock_streams(batch, requests, search.lock_wait_ms)
+        waiting = {id(r) for r in deferred}
+        live = [r for r in requests if id(r) not in waiting]
         fresh, doubled = _answer_repeats(live)
         _declare(batch, fresh)
         parts = sorted(batch.parts.values(), key=lambda p: p.rank)
@@ -142,7 +173,7 @@ def _attempt(requests: list[Request], outcome: Outcome) -> None:
             part.write(batch.now, store.insert_rows)
         committed = _write_log(batch)
         store.write_receipts([r for r in accepted if not r.promised], batch.now)
-        store.keep_promises([r.client_id for r in live if r.promised])
+        store.keep_promises([r.client_id for r in live if r.promised and _is_settled(r)])
         store.write_promises(list(batch.promises.values()), batch.now)
     for second, first in doubled:
         _repeat_first(second, first)
@@ -152,13 +183,28 @@ def _attempt(requests: list[Request], outcome: Outcome) -> None:
     outcome.doorbells |= batch.doorbells
     outcome.promised_now |= any(p.at is None or p.at <= batch.now for p in batch.promises.values())
     for callback in batch.on_commit:
-        callback()
+        try:
+            callback()
+        except Exception:
+            # it is committed: nothing may be carried out again
+            logger.exception("what should follow a commit failed")
 
 
-def _lock_streams(batch: Batch, requests: list[Request]) -> list[Request]:
+def _is_settled(request: Request) -> bool:
+    """Whether a promised command is done with: carried out, or refused for good."""
+    if request.error is None:
+        return True
+    if getattr(request.error, "temporary", False):
+        return False
+    code = getattr(request.error, "code", type(request.error).__name__)
+    logger.warning("promised %s was refused: %s", request.spec.name, code)
+    return True
+
+
+def _lock_streams(batch: Batch, requests: list[Request], lock_wait_ms: int) -> list[Request]:
     """Lock every stream named; leave out those that stay locked past a few milliseconds."""
     wanted = {r.stream_id for r in requests}
-    batch.heads = store.lock_heads(wanted, skip_locked=True)
+    batch.heads = store.lock_heads(wanted, skip_locked=True, lock_wait_ms=lock_wait_ms)
     missing = wanted - batch.heads.keys()
     if not missing:
         return []
@@ -188,9 +234,11 @@ def _lock_briefly(stream_ids: set[UUID]) -> dict[UUID, store.Head]:
     found: dict[UUID, store.Head] = {}
     try:
         with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('lock_timeout')")
+            usual = cursor.fetchone()[0]
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{HEAD_WAIT_MS}ms"])
             found = store.lock_heads(stream_ids, skip_locked=False)
-            cursor.execute("SELECT set_config('lock_timeout', '3s', true)")
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [usual])
     except OperationalError as error:
         if sqlstate(error) != _LOCK_TIMEOUT:
             raise
@@ -262,7 +310,7 @@ def _decide(batch: Batch, requests: list[Request]) -> list[Request]:
     for r in requests:
         if r.error is not None:
             continue
-        if r.actor_id != SYSTEM and uuid7_time_ms(r.client_id) < oldest.timestamp() * 1000:
+        if r.client_id.version == 7 and uuid7_time_ms(r.client_id) < oldest.timestamp() * 1000:
             r.error = Refused("command.too_old")
             continue
         try:

@@ -122,7 +122,7 @@ class SanctionBook(Part):
 
     def lift(self, *, tenant_id: UUID, room_id: UUID | None, person_id: UUID) -> None:
         self._lifted.append((tenant_id, room_id, person_id))
-        self._new = [n for n in self._new if not (n[3] == person_id and n[2] in {room_id, None})]
+        self._new = [n for n in self._new if n[1:4] != (tenant_id, room_id, person_id)]
 
     def write(self, now: datetime, insert: Insert) -> None:
         for tenant_id, room_id, person_id in self._lifted:
@@ -228,6 +228,7 @@ class BanMember(_Against):
         )
         batch.part(Audit).add(request, "member.ban", target_id=request.body.person, everywhere=everywhere)
         target.banned = True
+        target.banned_everywhere = target.banned_everywhere or everywhere
         if target.member:
             rooms.leave(room.id, request.body.person)
         for let_go in _on_removal:
@@ -289,7 +290,9 @@ class UnbanMember(_Against):
         sanctions.lift(tenant_id=room.tenant_id, room_id=room.id, person_id=request.body.person)
         if everywhere:
             sanctions.lift(tenant_id=room.tenant_id, room_id=None, person_id=request.body.person)
-        target.banned = target.hidden = False
+        target.banned = target.banned_everywhere and not everywhere
+        target.banned_everywhere = target.banned
+        target.hidden = False
         target.muted_until = None
         batch.part(Audit).add(request, "member.unban", target_id=request.body.person, everywhere=everywhere)
         batch.emit(

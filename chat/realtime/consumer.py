@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import msgspec
+from django.db import Error
+from django.utils.translation import get_supported_language_variant
 
 from chat.log import reading, registry
 from chat.log.batch import Request
 from chat.log.errors import Refused, busy, describe
 from chat.log.execute import parse
-from chat.log.visibility import Viewer
+from chat.log.visibility import Viewer, visible
 from chat.realtime import limits, protocol
 from chat.realtime.answers import error_frame, sentence
 from chat.realtime.closing import CloseCode
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TELL_NAMES = {"typing", "reaction"}
+# A socket that is being closed has this long to take what waits, and then to say goodbye, in seconds.
+LAST_WORDS = 12.0
+GOODBYE = 2.0
 
 describe("frame.invalid", "That message was not understood: {reason}")
 describe("frame.too_large", "That message is too long.")
@@ -58,8 +64,13 @@ class Socket:
         self.language = ""
         self._following: set[UUID] = set()
         self._bucket = limits.Bucket(limits.RATE, limits.BURST)
+        # joining, leaving and joining anew take turns: the hub may ask for the last while the client asks for another
+        self._turn = asyncio.Lock()
+        self._rejoining: set[UUID] = set()
+        self._ended = False
         self._bad_frames = 0
         self._heard_at = time.monotonic()
+        self._token_at = self._heard_at
         self.opened_at = self._heard_at
 
     @property
@@ -67,32 +78,40 @@ class Socket:
         return self.identity.person_id if self.identity else None
 
     async def run(self) -> None:
-        message = await self._receive()
-        if message["type"] != "websocket.connect":
-            return
+        sender: asyncio.Task[None] | None = None
+        receiver: asyncio.Task[None] | None = None
         try:
-            identity = await self._handshake()
+            if (await self._receive())["type"] != "websocket.connect":
+                return
+            code, identity = await self._handshake()
             await self._send({"type": "websocket.accept"})
             sender = self.outbox.start()
-            if identity is False:
-                self.outbox.close(CloseCode.ORIGIN)
-            elif self._server.draining:
-                self.bye(CloseCode.GOING_AWAY)
+            if code is not None:
+                self.bye(code, retry_after=round(random.uniform(1, 4), 2) if code == CloseCode.BUSY else None)  # noqa: S311 - a spread
             else:
-                if isinstance(identity, Identity):
+                if identity is not None:
                     self._become(identity)
                 self._hello()
             receiver = asyncio.create_task(self._read())
             await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (sender, receiver):
-                task.cancel()
-            for result in await asyncio.gather(sender, receiver, return_exceptions=True):
-                if isinstance(result, Exception) and not _is_gone(result):
-                    logger.error("socket ended by %s", type(result).__name__, exc_info=result)
+            if self.outbox.closing is not None:
+                # the last words, then the other side's goodbye
+                await asyncio.wait({sender}, timeout=LAST_WORDS)
+                await asyncio.wait({receiver}, timeout=GOODBYE)
+        except Exception as error:
+            if not _is_gone(error):
+                raise
         finally:
             self._cleanup()
+            tasks = [task for task in (sender, receiver) if task is not None]
+            for task in tasks:
+                task.cancel()
+            for result in await asyncio.gather(*tasks, return_exceptions=True):
+                if isinstance(result, Exception) and not _is_gone(result):
+                    logger.error("socket ended by %s", type(result).__name__, exc_info=result)
 
     def _cleanup(self) -> None:
+        self._ended = True
         for stream_id in list(self._following):
             self._hub.unfollow(self, stream_id)
         self._following.clear()
@@ -102,42 +121,45 @@ class Socket:
 
     # --- who ----------------------------------------------------------------------------------------------------
 
-    async def _handshake(self) -> Identity | bool | None:
-        """The cookie's person, None for a guest, False for a page that may not open sockets here."""
+    async def _handshake(self) -> tuple[CloseCode | None, Identity | None]:
+        """The cookie's person or None for a guest; a close code for those who cannot be served."""
+        if self._server.draining:
+            return CloseCode.GOING_AWAY, None
         headers: dict[bytes, bytes] = dict(self._scope.get("headers", []))
-        self.language = (
-            headers.get(b"accept-language", b"").decode("latin-1").split(",")[0].split(";")[0].strip()[:12]
-        )
+        self.language = _language(headers.get(b"accept-language", b"").decode("latin-1"))
         origin = headers.get(b"origin", b"").decode("latin-1")
         if not origin:
             # not a browser: the cookie counts for nothing, a ticket is needed
-            return None
+            return None, None
         host = headers.get(b"host", b"").decode("latin-1")
         secure = self._scope.get("scheme") in {"wss", "https"}
         if not self._server.guard.origin_allowed(origin, host, secure):
-            return False
+            return CloseCode.ORIGIN, None
         session_key = _cookie(headers.get(b"cookie", b"").decode("latin-1"), self._server.session_cookie)
         if not session_key:
-            return None
+            return None, None
         try:
-            return await self._server.readers.run(self._server.identities.from_session, session_key)
+            return None, await self._server.readers.run(self._server.identities.from_session, session_key)
         except Exception as error:
+            # not a guest: a client that comes back in a moment is still signed in
             logger.warning("a session could not be read: %s", type(error).__name__)
-            return None
+            return CloseCode.BUSY, None
 
     def _become(self, identity: Identity) -> None:
         if self.identity is not None:
             self._hub.drop_person(self.identity.person_id, self)
         self.identity = identity
         if identity.language:
-            self.language = identity.language
+            self.language = _language(identity.language)
         sockets = self._hub.add_person(identity.person_id, self)
         if len(sockets) > limits.SOCKETS_PER_PERSON:
-            oldest = min(sockets, key=lambda s: s.opened_at)
-            oldest.bye(CloseCode.TOO_MANY_SOCKETS)
+            staying = [s for s in sockets if s.outbox.closing is None]
+            for oldest in sorted(staying, key=lambda s: s.opened_at)[: -limits.SOCKETS_PER_PERSON]:
+                oldest.bye(CloseCode.TOO_MANY_SOCKETS)
 
     def _hello(self) -> None:
         who = self.identity
+        self._token_at = time.monotonic()
         self.outbox.put(
             protocol.encode(
                 protocol.Hello(
@@ -173,7 +195,7 @@ class Socket:
         if identity is None:
             return
         valid = await self._server.readers.run(self._server.identities.still_valid, [identity])
-        if identity not in valid and self.identity is identity:
+        if identity not in valid and self.identity == identity:
             self.bye(CloseCode.SIGN_IN_AGAIN)
 
     # --- reading ------------------------------------------------------------------------------------------------
@@ -198,7 +220,7 @@ class Socket:
                 frame = protocol.decode(text)
                 await self._handle(frame, len(text))
             except Refused as refusal:
-                self._refuse(refusal, id=_salvage_id(text) if refusal.code == "rate.limited" else None)
+                self._refuse(refusal, id=_salvage_id(text))
                 self._count_bad()
             except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
                 reason = str(error)[:200]
@@ -229,10 +251,12 @@ class Socket:
             case protocol.Ping():
                 self.outbox.put(protocol.encode(protocol.Pong(time=_now_ms(), at=frame.at)))
             case protocol.Join():
-                await self._join(frame)
+                async with self._turn:
+                    await self._join({wanted.stream: wanted for wanted in frame.streams})
             case protocol.Leave():
-                for stream_id in frame.streams[: limits.STREAMS]:
-                    self._unfollow(stream_id)
+                async with self._turn:
+                    for stream_id in frame.streams[: limits.STREAMS]:
+                        self._unfollow(stream_id)
             case protocol.Tell():
                 if frame.stream in self._following and frame.name in TELL_NAMES and len(frame.value) <= 32:
                     self._hub.tell(frame.stream, frame.name, self.person_id, frame.value)
@@ -244,6 +268,8 @@ class Socket:
     def _do(self, frame: protocol.Do) -> None:
         spec = registry.COMMANDS.get(frame.name)
         try:
+            if frame.id.version != 7:
+                raise Refused("command.invalid", reason="id must be a UUIDv7")
             if spec is None or spec.system:
                 raise Refused("command.unknown", name=frame.name[:40])
             if self.identity is None:
@@ -276,43 +302,51 @@ class Socket:
 
     # --- following streams --------------------------------------------------------------------------------------
 
-    async def _join(self, frame: protocol.Join) -> None:
-        if len(self._following | {s.stream for s in frame.streams}) > limits.STREAMS:
+    async def _join(self, wanted: dict[UUID, protocol.StreamPosition]) -> None:
+        """Follow these streams from where the client has them. Called in turn."""
+        if len(self._following | wanted.keys()) > limits.STREAMS:
             raise Refused("stream.too_many")
-        access = await self._server.readers.run(
-            reading.access, [s.stream for s in frame.streams], self.person_id
-        )
-        for wanted in frame.streams:
-            verdict = access[wanted.stream]
-            if not verdict.read:
-                self._left(wanted.stream, verdict.reason)
-                continue
-            await self._follow(wanted, verdict)
-
-    async def _follow(self, wanted: protocol.StreamPosition, verdict: registry.Access) -> None:
-        stream_id = wanted.stream
-        viewer = Viewer(self.person_id, verdict.staff)
-        self._following.add(stream_id)
-        follower = await self._hub.follow(self, stream_id, viewer)
         try:
-            joined, events = await self._server.readers.run(
-                _catch_up, stream_id, viewer, wanted.after, wanted.epoch
-            )
-        except Exception as error:
-            self._unfollow(stream_id)
-            logger.warning("a stream could not be joined: %s", type(error).__name__)
-            self._refuse(Refused("server.unavailable", temporary=True, retry_after=2.0))
+            # who may not read a stream must not make this process follow it
+            new = [stream_id for stream_id in wanted if not self._hub.watches(stream_id)]
+            if new:
+                access = await self._server.readers.run(reading.access, new, self.person_id)
+                for stream_id, verdict in access.items():
+                    if not verdict.read:
+                        del wanted[stream_id]
+                        self._left(stream_id, verdict.reason)
+            await self._follow(list(wanted.values()))
+        except (Error, Refused) as error:
+            logger.warning("streams could not be joined: %s", type(error).__name__)
+            self.bye(CloseCode.BUSY, retry_after=round(random.uniform(1, 4), 2))  # noqa: S311 - a spread
+
+    async def _follow(self, wanted: list[protocol.StreamPosition]) -> None:
+        if self._ended or not wanted:
             return
-        self.outbox.put(protocol.encode(joined))
-        if events is not None:
-            self.outbox.put(events)
-        follower.release(joined.seq)
-        self._hub.send_values_to(follower, stream_id)
+        person_id = self.person_id
+        self._following.update(w.stream for w in wanted)
+        followers = await asyncio.gather(*(self._hub.follow(self, w.stream) for w in wanted))
+        # judged after following: a ban that came in between is seen here, a later one finds the follower
+        caught = await self._server.readers.run(_catch_up, wanted, person_id)
+        for follower, (viewer, joined, events) in zip(followers, caught, strict=True):
+            if not self._hub.follows(follower):
+                # left, or was put out, meanwhile
+                continue
+            stream_id = follower.watch.stream_id
+            if isinstance(joined, str):
+                self.put_out(stream_id, joined)
+                continue
+            self.outbox.put(protocol.encode(joined))
+            if events is not None:
+                self.outbox.put(events)
+            follower.release(joined.seq, viewer)
+            self._hub.send_values_to(follower, stream_id)
 
     def _unfollow(self, stream_id: UUID) -> None:
         if stream_id in self._following:
             self._following.discard(stream_id)
             self._hub.unfollow(self, stream_id)
+            self.outbox.drop_values(stream_id)
 
     def _left(self, stream_id: UUID, code: str) -> None:
         self.outbox.put(protocol.encode(protocol.Left(stream_id, code, sentence(code, {}, self.language))))
@@ -325,13 +359,15 @@ class Socket:
 
     def rejoin(self, stream_id: UUID) -> None:
         """Send a fresh snapshot of a stream: role, identity or epoch have changed."""
-        self._hub.spawn(self._rejoin(stream_id))
+        if stream_id in self._following and stream_id not in self._rejoining:
+            self._rejoining.add(stream_id)
+            self._hub.spawn(self._rejoin(stream_id))
 
     async def _rejoin(self, stream_id: UUID) -> None:
-        if stream_id not in self._following:
-            return
-        self._unfollow(stream_id)
-        await self._join(protocol.Join([protocol.StreamPosition(stream_id)]))
+        async with self._turn:
+            self._rejoining.discard(stream_id)
+            if stream_id in self._following and not self._ended:
+                await self._join({stream_id: protocol.StreamPosition(stream_id)})
 
     # --- time and leaving ---------------------------------------------------------------------------------------
 
@@ -339,33 +375,65 @@ class Socket:
         """Called every few seconds: say that the server is there, or give up a client that is not."""
         if now - self._heard_at > limits.SILENCE:
             self.bye(CloseCode.SILENT)
-        else:
-            self.outbox.put_latest("beat", protocol.encode(protocol.Beat(_now_ms())))
+            return
+        token = None
+        if self.identity is not None and now - self._token_at > limits.TOKEN_AGE:
+            self._token_at = now
+            token = self._server.identities.resume_token(self.identity)
+        self.outbox.put_latest("beat", protocol.encode(protocol.Beat(_now_ms(), token)))
 
-    def bye(self, code: CloseCode, retry_after: float | None = None) -> None:
-        """Close with a code; the reason travels in a frame too, because not every server sends it."""
-        self.outbox.close(code, protocol.encode(protocol.Bye(int(code), code.name.lower(), retry_after)))
+    def bye(self, code: CloseCode, retry_after: float | None = None, *, flush: bool = False) -> None:
+        """Close with a code; the reason travels in a frame too, because not every server sends it.
+
+        With `flush`, what waits to leave (answers above all) leaves first.
+        """
+        last = protocol.Bye(int(code), code.name.lower(), retry_after)
+        self.outbox.close(code, protocol.encode(last), flush=flush)
 
 
 def _catch_up(
-    stream_id: UUID, viewer: Viewer, after: int | None, epoch: int | None
-) -> tuple[protocol.Joined, str | None]:
-    """What a client that has `after` needs: the missed events in one frame, or a snapshot."""
-    position = reading.positions([stream_id])[stream_id]
-    if (
-        after is not None
-        and epoch == position.epoch
-        and position.floor <= after <= position.seq
-        and position.seq - after <= reading.REPLAY_LIMIT
-    ):
-        joined = protocol.Joined(stream_id, "replay", position.epoch, position.seq)
-        if after == position.seq:
-            return joined, None
-        missed = reading.replay(stream_id, viewer, after, position.seq)
-        return joined, protocol.events_frame(stream_id, position.epoch, after + 1, position.seq, missed)
+    wanted: list[protocol.StreamPosition], person_id: UUID | None
+) -> list[tuple[Viewer, protocol.Joined | str, str | None]]:
+    """What a client needs of each stream: the missed events in one frame, or a snapshot; or why it gets nothing."""
+    ids = [w.stream for w in wanted]
+    access = reading.access(ids, person_id)
+    positions = reading.positions(ids)
+    caught: list[tuple[Viewer, protocol.Joined | str, str | None]] = []
+    for w in wanted:
+        verdict = access[w.stream]
+        viewer = Viewer(person_id, verdict.staff)
+        if not verdict.read or w.stream not in positions:
+            caught.append((viewer, verdict.reason, None))
+            continue
+        position = positions[w.stream]
+        caught.append((viewer, *(_replay(w, viewer, position) or (_resync(w.stream, viewer), None))))
+    return caught
+
+
+def _replay(
+    wanted: protocol.StreamPosition, viewer: Viewer, position: reading.Position
+) -> tuple[protocol.Joined, str | None] | None:
+    stream_id, after = wanted.stream, wanted.after
+    if after is None or wanted.epoch != position.epoch or not position.floor <= after <= position.seq:
+        return None
+    joined = protocol.Joined(stream_id, "replay", position.epoch, position.seq)
+    missed = position.seq - after
+    if missed == 0:
+        return joined, None
+    if missed > reading.REPLAY_LIMIT:
+        return None
+    events = reading.events_after(stream_id, after, position.seq)
+    if len(events) != missed:
+        # pruned between the two reads
+        return None
+    seen = [e.wire for e in events if visible(e.audience, e.person_id, viewer)]
+    return joined, protocol.events_frame(stream_id, position.epoch, after + 1, position.seq, seen)
+
+
+def _resync(stream_id: UUID, viewer: Viewer) -> protocol.Joined:
     snapshot = reading.snapshot(stream_id, viewer)
-    seq, epoch_now = _position_of(snapshot)
-    return protocol.Joined(stream_id, "resync", epoch_now, seq, msgspec.Raw(snapshot)), None
+    head = msgspec.json.decode(snapshot, type=_SnapshotHead)
+    return protocol.Joined(stream_id, "resync", head.epoch, head.seq, msgspec.Raw(snapshot))
 
 
 class _SnapshotHead(msgspec.Struct):
@@ -373,9 +441,13 @@ class _SnapshotHead(msgspec.Struct):
     epoch: int
 
 
-def _position_of(snapshot: bytes) -> tuple[int, int]:
-    head = msgspec.json.decode(snapshot, type=_SnapshotHead)
-    return head.seq, head.epoch
+def _language(header: str) -> str:
+    """The first language of an Accept-Language header, if it is one that Django knows; else ''."""
+    wanted = header.split(",", maxsplit=1)[0].split(";", maxsplit=1)[0].strip()
+    try:
+        return get_supported_language_variant(wanted) if wanted else ""
+    except LookupError:
+        return ""
 
 
 def _cookie(header: str, name: str) -> str:

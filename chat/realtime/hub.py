@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import msgspec
+from django.db import Error
 
 from chat.log import reading, registry
 from chat.log.batch import Committed, CommittedEvent, Outcome
+from chat.log.errors import Refused
 from chat.log.models import Audience
 from chat.log.visibility import Viewer, visible
 from chat.realtime import protocol
@@ -35,7 +37,19 @@ TICK = 0.03
 SIGNAL_TICK = 0.2
 # How long a hole may wait for its late doorbell before the log is asked, in seconds.
 HOLE_PATIENCE = 0.05
+# A hole larger than this is not filled: followers get a fresh snapshot, which is smaller.
+HOLE_LIMIT = 4 * reading.REPLAY_LIMIT
+# Ranges that may wait behind a hole; what comes on top is read from the log later.
+EARLY_LIMIT = 1_000
 BEACON = 3.0
+# While the channel layer is down, the beacon is what carries news between processes.
+BEACON_ALONE = 1.0
+# A joining socket waits this long for the channel layer, in seconds; the log and the beacon do without it.
+SUBSCRIBE_PATIENCE = 1.0
+# A stream that nobody follows any more stays subscribed for this long: people reload pages.
+UNSUBSCRIBE_AFTER = 5.0
+# Passing signals (typing, reactions) of one stream that leave per tick; more are dropped.
+PASSING_LIMIT = 100
 # A process's viewer counts are forgotten when it has not repeated them for this long, in seconds.
 VIEWERS_EXPIRE = 12.0
 
@@ -74,26 +88,54 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(_Doorbell | _Signals | _Viewers | _People | _Tell)
 
 
+@dataclass(slots=True, frozen=True)
+class Chunk:
+    """A range of a stream's log that leaves in one go."""
+
+    first: int
+    last: int
+    events: list[CommittedEvent]
+
+    def frame(self, watch: Watch, viewer: Viewer, after: int = 0) -> str:
+        """The part of it beyond `after` that this viewer may see, as a frame."""
+        seen = [e.wire for e in self.events if e.seq > after and visible(e.audience, e.person_id, viewer)]
+        return protocol.events_frame(
+            watch.stream_id, watch.epoch, max(self.first, after + 1), self.last, seen
+        )
+
+
 @dataclass(eq=False, slots=True)
 class Follower:
-    """One socket's place in one stream. While `held` is a list, live frames wait in it behind a replay."""
+    """One socket's place in one stream.
+
+    While `held` is a list, what is committed waits in it until replay or snapshot are queued. `seq` is the last
+    number that has been queued: nothing is sent twice, whichever of log and doorbell was faster.
+    """
 
     socket: Socket
+    watch: Watch
     viewer: Viewer
-    held: list[tuple[int, str]] | None = field(default_factory=list)
+    seq: int = 0
+    held: list[Chunk] | None = field(default_factory=list)
 
-    def deliver(self, last: int, frame: str) -> None:
+    def deliver(self, chunk: Chunk, frame: str) -> None:
         if self.held is not None:
-            self.held.append((last, frame))
-        else:
+            self.held.append(chunk)
+        elif chunk.first > self.seq:
             self.socket.outbox.put(frame)
+            self.seq = chunk.last
+        elif chunk.last > self.seq:
+            self.socket.outbox.put(chunk.frame(self.watch, self.viewer, self.seq))
+            self.seq = chunk.last
 
-    def release(self, seq: int) -> None:
-        """The replay up to `seq` has been queued: what waited and goes beyond it follows."""
+    def release(self, seq: int, viewer: Viewer) -> None:
+        """What the client needed up to `seq` has been queued: what waited and goes beyond it follows."""
         held, self.held = self.held or [], None
-        for last, frame in held:
-            if last > seq:
-                self.socket.outbox.put(frame)
+        self.seq, self.viewer = seq, viewer
+        for chunk in held:
+            if chunk.last > self.seq:
+                self.socket.outbox.put(chunk.frame(self.watch, viewer, self.seq))
+                self.seq = chunk.last
 
 
 @dataclass(eq=False, slots=True)
@@ -112,6 +154,7 @@ class Watch:
     flush_planned: bool = False
     filling: bool = False
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: bool = False
     values: dict[str, tuple[int, Any]] = field(default_factory=dict)
     dirty: set[str] = field(default_factory=set)
     passing: set[str] = field(default_factory=set)
@@ -119,6 +162,7 @@ class Watch:
     values_planned: bool = False
     remote_viewers: dict[str, tuple[int, float]] = field(default_factory=dict)
     announced_viewers: int = -1
+    viewers_version: int = 0
 
 
 class Hub:
@@ -140,6 +184,7 @@ class Hub:
         self.spawn(self._layer.run(self._heard))
         self.spawn(self._layer.add(PEOPLE))
         self.spawn(self._beacon())
+        self.spawn(self._renewal())
 
     async def stop(self) -> None:
         for task in list(self._tasks):
@@ -163,7 +208,17 @@ class Hub:
     def hear(self, outcome: Outcome) -> None:
         """Take what a transaction of this process has left; from any thread."""
         if outcome.committed or outcome.signals or outcome.doorbells:
-            self._loop.call_soon_threadsafe(self._publish, outcome)
+            try:
+                self._loop.call_soon_threadsafe(self._publish, outcome)
+            except RuntimeError:
+                # the loop has ended; other processes find the news in the log
+                logger.info("a batch was committed after the last socket had gone")
+
+    async def say_all(self, seconds: float) -> None:
+        """Wait until the other processes have been told, no longer than that."""
+        until = time.monotonic() + seconds
+        while not (self._layer.idle or self._layer.down) and time.monotonic() < until:  # noqa: ASYNC110 - once
+            await asyncio.sleep(0.01)
 
     def _publish(self, outcome: Outcome) -> None:
         for committed in outcome.committed:
@@ -216,8 +271,14 @@ class Hub:
         watch = self._watches.get(committed.stream_id)
         if watch is None:
             return
+        if watch.position >= 0 and committed.epoch != watch.epoch:
+            if committed.epoch > watch.epoch:
+                # a backup was restored: numbers mean something else now
+                self.spawn(self._compare(watch))
+            return
         if watch.position < 0 or committed.first > watch.position + 1:
-            watch.early.append(committed)
+            if len(watch.early) < EARLY_LIMIT:
+                watch.early.append(committed)
             if watch.position >= 0:
                 self._loop.call_later(HOLE_PATIENCE, self._fill, watch)
             return
@@ -260,27 +321,30 @@ class Hub:
         events, watch.pending = watch.pending, []
         if not events and watch.pending_first > watch.position:
             return
-        first, last = watch.pending_first, watch.position
-        watch.pending_first = last + 1
-        public = [e.wire for e in events if e.audience == Audience.PUBLIC]
-        frame = protocol.events_frame(watch.stream_id, watch.epoch, first, last, public)
+        chunk = Chunk(watch.pending_first, watch.position, events)
+        watch.pending_first = watch.position + 1
+        public = chunk.frame(watch, Viewer(None))
         frames: dict[Viewer, str] = {}
         named = {e.person_id for e in events if e.person_id is not None}
-        private = len(public) != len(events)
+        private = any(e.audience != Audience.PUBLIC for e in events)
         for follower in watch.followers.values():
             viewer = follower.viewer
             if not private or not (viewer.staff or viewer.person_id in named):
-                follower.deliver(last, frame)
+                follower.deliver(chunk, public)
                 continue
             own = frames.get(viewer)
             if own is None:
-                seen = [e.wire for e in events if visible(e.audience, e.person_id, viewer)]
-                own = frames[viewer] = protocol.events_frame(watch.stream_id, watch.epoch, first, last, seen)
-            follower.deliver(last, own)
+                own = frames[viewer] = chunk.frame(watch, viewer)
+            follower.deliver(chunk, own)
         for e in events:
             spec = registry.EVENTS.get(e.kind)
             if spec is not None and spec.changes_access:
                 self._recheck(watch, e.subject)
+
+    def flush(self) -> None:
+        """Send what waits for the next tick now."""
+        for watch in self._watches.values():
+            self._flush(watch)
 
     def _fill(self, watch: Watch) -> None:
         if watch.filling or not self.repair or self._watches.get(watch.stream_id) is not watch:
@@ -289,58 +353,138 @@ class Hub:
         if watch.early:
             self.spawn(self._fill_hole(watch))
 
-    async def _fill_hole(self, watch: Watch, upto: int | None = None) -> None:
+    async def _fill_hole(self, watch: Watch, upto: int = 0) -> None:
         """Read what is missing from the log."""
         if watch.filling:
             return
         watch.filling = True
         try:
             while True:
-                goal = upto if upto is not None else max((c.last for c in watch.early), default=0)
+                goal = max([upto, *(c.last for c in watch.early)])
                 if goal <= watch.position:
                     return
-                events = await self._readers.run(reading.events_after, watch.stream_id, watch.position, goal)
-                if not events:
+                after, epoch = watch.position, watch.epoch
+                events = await self._readers.run(reading.events_after, watch.stream_id, after, goal)
+                if watch.epoch != epoch or watch.position != after:
+                    continue
+                if not events or events[0].seq != after + 1 or goal - after > HOLE_LIMIT:
+                    # pruned, or too much: only a snapshot helps
+                    found = await self._readers.run(reading.positions, [watch.stream_id])
+                    if watch.stream_id in found:
+                        self._begin_anew(watch, found[watch.stream_id])
                     return
                 self.filled += len(events)
                 self._append(
-                    watch,
-                    Committed(watch.stream_id, watch.epoch, events[0].seq, events[-1].seq, tuple(events)),
+                    watch, Committed(watch.stream_id, epoch, events[0].seq, events[-1].seq, tuple(events))
                 )
                 self._drain_early(watch)
+        except Error as error:
+            # the beacon tries again
+            logger.warning("a hole could not be filled: %s", type(error).__name__)
         finally:
             watch.filling = False
 
+    async def _compare(self, watch: Watch) -> None:
+        """Look where the log stands, and make good what was not heard."""
+        if not self.repair:
+            return
+        try:
+            found = await self._readers.run(reading.positions, [watch.stream_id])
+        except Error as error:
+            logger.warning("the head of a stream could not be read: %s", type(error).__name__)
+            return
+        if watch.stream_id in found:
+            await self._catch_up(watch, found[watch.stream_id])
+
+    async def _catch_up(self, watch: Watch, head: reading.Position) -> None:
+        if self._watches.get(watch.stream_id) is not watch or watch.position < 0:
+            return
+        if head.epoch > watch.epoch:
+            self._begin_anew(watch, head)
+        elif head.epoch == watch.epoch and head.seq > watch.position:
+            await self._fill_hole(watch, head.seq)
+
+    def _begin_anew(self, watch: Watch, head: reading.Position) -> None:
+        """Forget where the stream stood: all who follow it get a fresh snapshot."""
+        watch.epoch, watch.position = head.epoch, head.seq
+        watch.early.clear()
+        watch.pending.clear()
+        watch.pending_first = head.seq + 1
+        for follower in list(watch.followers.values()):
+            follower.socket.rejoin(watch.stream_id)
+
     # --- following ----------------------------------------------------------------------------------------------
 
-    async def follow(self, socket: Socket, stream_id: UUID, viewer: Viewer) -> Follower:
-        """Begin to gather live frames for a socket. The caller reads the replay afterwards and releases them."""
+    def watches(self, stream_id: UUID) -> bool:
+        """Whether somebody here follows the stream already."""
+        watch = self._watches.get(stream_id)
+        return watch is not None and watch.position >= 0
+
+    async def follow(self, socket: Socket, stream_id: UUID) -> Follower:
+        """Begin to gather what is committed for a socket; a place that it has already begins anew.
+
+        The caller reads access and replay afterwards, and releases. Raises `Refused` when the log cannot be read.
+        """
         watch = self._watches.get(stream_id)
         if watch is None:
             watch = self._watches[stream_id] = Watch(stream_id)
             self.spawn(self._open(watch))
-        follower = watch.followers[socket] = Follower(socket, viewer)
+        follower = watch.followers[socket] = Follower(socket, watch, Viewer(None))
         await watch.ready.wait()
+        if watch.failed:
+            raise Refused("server.unavailable", temporary=True)
         self._count_viewers(watch)
         return follower
 
+    def follows(self, follower: Follower) -> bool:
+        """Whether this is still the socket's place in the stream."""
+        watch = follower.watch
+        return (
+            self._watches.get(watch.stream_id) is watch and watch.followers.get(follower.socket) is follower
+        )
+
     async def _open(self, watch: Watch) -> None:
         # subscribed first, read afterwards: what is committed in between is in one of the two
-        await self._layer.add(watch.stream_id)
-        while self._watches.get(watch.stream_id) is watch:
-            try:
-                found = await self._readers.run(reading.positions, [watch.stream_id])
-            except Exception as error:
-                logger.warning("the head of a stream could not be read: %s", type(error).__name__)
-                await asyncio.sleep(0.5)
-                continue
+        subscribing = self.spawn(self._subscribe(watch))
+        if not self._layer.down:
+            await asyncio.wait({subscribing}, timeout=SUBSCRIBE_PATIENCE)
+        try:
+            found, latest = await self._readers.run(_heads_and_values, [watch.stream_id])
+        except Exception as error:
+            logger.warning("the head of a stream could not be read: %s", type(error).__name__)
+            watch.failed = True
+            if self._watches.get(watch.stream_id) is watch:
+                del self._watches[watch.stream_id]
+        else:
             if watch.stream_id in found:
-                watch.position = found[watch.stream_id].seq
-                watch.epoch = found[watch.stream_id].epoch
-                watch.pending_first = watch.position + 1
+                head = found[watch.stream_id]
+                watch.position, watch.epoch = head.seq, head.epoch
+                watch.pending_first = head.seq + 1
+                watch.early = [c for c in watch.early if c.epoch == head.epoch]
+                for key, value in latest.get(watch.stream_id, {}).items():
+                    if key not in watch.values or watch.values[key][0] < value[0]:
+                        watch.values[key] = value
                 self._drain_early(watch)
-            break
+                self._fill(watch)
         watch.ready.set()
+
+    async def _subscribe(self, watch: Watch) -> None:
+        await self._layer.add(watch.stream_id)
+        if self._watches.get(watch.stream_id) is not watch:
+            self._unsubscribe_later(watch.stream_id)
+        elif watch.position >= 0:
+            # the layer was slow: what rang before was not heard
+            await self._compare(watch)
+
+    def _unsubscribe_later(self, stream_id: UUID) -> None:
+        self._loop.call_later(UNSUBSCRIBE_AFTER, lambda: self.spawn(self._unsubscribe(stream_id)))
+
+    async def _unsubscribe(self, stream_id: UUID) -> None:
+        if stream_id not in self._watches:
+            await self._layer.discard(stream_id)
+            if stream_id in self._watches:
+                # somebody came while we left
+                await self._layer.add(stream_id)
 
     def unfollow(self, socket: Socket, stream_id: UUID) -> None:
         watch = self._watches.get(stream_id)
@@ -348,7 +492,7 @@ class Hub:
             return
         if not watch.followers:
             del self._watches[stream_id]
-            self.spawn(self._layer.discard(stream_id))
+            self._unsubscribe_later(stream_id)
         else:
             self._count_viewers(watch)
 
@@ -394,24 +538,36 @@ class Hub:
 
     def _recheck(self, watch: Watch, person_id: UUID | None) -> None:
         """Judge anew whether followers may still read: one person's, or everybody's."""
-        affected = [
-            f for f in watch.followers.values() if person_id is None or f.viewer.person_id == person_id
-        ]
-        if affected:
-            self.spawn(self._recheck_access(watch, affected))
+        if any(person_id is None or s.person_id == person_id for s in watch.followers):
+            self.spawn(self._recheck_access(watch, person_id))
 
-    async def _recheck_access(self, watch: Watch, affected: list[Follower]) -> None:
-        for viewer_person in {f.viewer.person_id for f in affected}:
-            access = await self._readers.run(reading.access, [watch.stream_id], viewer_person)
-            verdict = access[watch.stream_id]
-            for follower in affected:
-                if follower.viewer.person_id != viewer_person:
-                    continue
+    async def _recheck_access(self, watch: Watch, person_id: UUID | None) -> None:
+        if person_id is None:
+            # what guests may read, nobody has lost; who was banned is named in an event of their own
+            if (await self._may_read(watch, None)).read:
+                return
+            people = {s.person_id for s in watch.followers}
+        else:
+            people = {person_id}
+        for person in people:
+            verdict = await self._may_read(watch, person)
+            for follower in [f for s, f in watch.followers.items() if s.person_id == person]:
                 if not verdict.read:
                     follower.socket.put_out(watch.stream_id, verdict.reason)
-                elif follower.viewer.staff != verdict.staff:
+                elif follower.held is not None or follower.viewer.staff != verdict.staff:
                     # another role sees other things: a fresh snapshot is the only right answer
                     follower.socket.rejoin(watch.stream_id)
+
+    async def _may_read(self, watch: Watch, person_id: UUID | None) -> registry.Access:
+        while True:
+            try:
+                found = await self._readers.run(reading.access, [watch.stream_id], person_id)
+            except Error as error:
+                # nobody stays in because the database was away
+                logger.warning("access could not be judged: %s", type(error).__name__)
+                await asyncio.sleep(0.5)
+            else:
+                return found[watch.stream_id]
 
     # --- the signal lane ----------------------------------------------------------------------------------------
 
@@ -434,8 +590,8 @@ class Hub:
         watch.values_sent_at = time.monotonic()
         if not watch.dirty:
             return
-        frame = protocol.values_frame(watch.stream_id, {k: watch.values[k] for k in watch.dirty})
-        keys = ",".join(sorted(watch.dirty))
+        values = {key: watch.values[key] for key in watch.dirty}
+        frame = protocol.values_frame(watch.stream_id, values)
         for key in watch.dirty & watch.passing:
             # who types or claps is news for a moment only: nothing is kept for newcomers
             del watch.values[key]
@@ -443,7 +599,7 @@ class Hub:
         watch.dirty.clear()
         for follower in watch.followers.values():
             if follower.held is None:
-                follower.socket.outbox.put_latest(f"{watch.stream_id} {keys}", frame)
+                follower.socket.outbox.put_values(watch.stream_id, frame, values)
 
     def send_values_to(self, follower: Follower, stream_id: UUID) -> None:
         """A newcomer gets every latest value known here, after the snapshot."""
@@ -461,20 +617,22 @@ class Hub:
         now = int(time.time() * 1000)
         key = f"{message.name}:{message.person or 'guest'}"
         watch = self._watches.get(message.stream)
-        if watch is not None:
+        if watch is not None and len(watch.passing) < PASSING_LIMIT:
             watch.passing.add(key)
             self._signals(message.stream, {key: (now, message.value)})
 
     # --- viewers ------------------------------------------------------------------------------------------------
 
     def _count_viewers(self, watch: Watch) -> None:
-        now = time.monotonic()
-        total = len(watch.followers) + sum(
-            n for n, seen in watch.remote_viewers.values() if now - seen < VIEWERS_EXPIRE
-        )
+        since = time.monotonic() - VIEWERS_EXPIRE
+        for process in [p for p, (_, seen) in watch.remote_viewers.items() if seen < since]:
+            del watch.remote_viewers[process]
+        total = len(watch.followers) + sum(n for n, _ in watch.remote_viewers.values())
         if total != watch.announced_viewers:
             watch.announced_viewers = total
-            self._signals(watch.stream_id, {"viewers": (int(time.time() * 1000), total)})
+            # two changes within a millisecond are two versions
+            watch.viewers_version = max(int(time.time() * 1000), watch.viewers_version + 1)
+            self._signals(watch.stream_id, {"viewers": (watch.viewers_version, total)})
 
     def viewers(self, stream_id: UUID) -> int:
         watch = self._watches.get(stream_id)
@@ -495,15 +653,20 @@ class Hub:
     async def _beacon(self) -> None:
         """Every few seconds: where do the logs stand, what are the latest values, who may still be here?"""
         while True:
-            await asyncio.sleep(BEACON)
+            await asyncio.sleep(BEACON_ALONE if self._layer.down else BEACON)
             try:
                 await self.beacon_once()
             except Exception as error:
                 logger.warning("beacon: %s", type(error).__name__)
 
+    async def _renewal(self) -> None:
+        """Beside the beacon, which must not wait for the layer."""
+        while True:
+            await asyncio.sleep(BEACON)
+            await self._layer.renew([PEOPLE, *self._watches])
+
     async def beacon_once(self) -> None:
         self.beacon_rounds += 1
-        await self._layer.renew([PEOPLE, *self._watches])
         stream_ids = [s for s, w in self._watches.items() if w.position >= 0]
         if not stream_ids:
             return
@@ -514,18 +677,9 @@ class Hub:
         heads, latest = await self._readers.run(_heads_and_values, stream_ids)
         for stream_id, position in heads.items():
             watch = self._watches.get(stream_id)
-            if watch is None:
-                continue
-            if position.epoch != watch.epoch:
-                watch.epoch, watch.position = position.epoch, position.seq
-                watch.early.clear()
-                watch.pending.clear()
-                watch.pending_first = position.seq + 1
-                for follower in list(watch.followers.values()):
-                    follower.socket.rejoin(stream_id)
-            elif position.seq > watch.position:
-                await self._fill_hole(watch, position.seq)
-            self._count_viewers(watch)
+            if watch is not None:
+                await self._catch_up(watch, position)
+                self._count_viewers(watch)
         for stream_id, values in latest.items():
             self._signals(stream_id, values)
 

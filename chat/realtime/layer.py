@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,11 @@ logger = logging.getLogger(__name__)
 PEOPLE = "people"
 # Messages that may wait to leave for the layer; beyond it they are dropped, and the log repairs.
 QUEUE_LIMIT = 2_000
+# The layer counts as down for this long after its last failure, in seconds; it is logged once per quiet while.
+TROUBLE = 5.0
+TROUBLE_LOGGED = 60.0
+# One call to the layer may take this long, in seconds.
+PATIENCE = 5.0
 
 
 def group_name(key: UUID | str) -> str:
@@ -33,8 +39,19 @@ class Layer:
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUE_LIMIT)
         self._channel = ""
         self._opened = asyncio.Event()
+        self._trouble_at = self._logged_at = float("-inf")
+        self._sending = False
         self.dropped = 0
-        self.down = False
+
+    @property
+    def down(self) -> bool:
+        """Whether the layer has failed lately."""
+        return time.monotonic() - self._trouble_at < TROUBLE
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything posted has left (or was dropped)."""
+        return self._queue.empty() and not self._sending
 
     def post(self, key: UUID | str, make: Callable[[], bytes]) -> None:
         """Send a message to a group some time soon, if the layer works. Never blocks, never raises."""
@@ -64,31 +81,34 @@ class Layer:
                 self._trouble(error)
                 await asyncio.sleep(0.5)
                 continue
-            self.down = False
             if message.get("type") == "livesale.doorbell":
                 heard(message["data"])
 
     async def _send(self) -> None:
         while True:
             group, data = await self._queue.get()
+            self._sending = True
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE):
                     await self._layer.group_send(group, {"type": "livesale.doorbell", "data": data})
-                self.down = False
             except asyncio.CancelledError:
                 raise
             except Exception as error:
                 self.dropped += 1
                 self._trouble(error)
+            finally:
+                self._sending = False
 
     def _trouble(self, error: Exception) -> None:
-        if not self.down:
+        self._trouble_at = time.monotonic()
+        if self._trouble_at - self._logged_at > TROUBLE_LOGGED:
+            self._logged_at = self._trouble_at
             logger.warning(
                 "channel layer: %s; readers are served from the log until it is back", type(error).__name__
             )
-        self.down = True
 
     async def add(self, key: UUID | str) -> None:
+        """Join a group; comes back when it is joined, or when the layer has refused."""
         if not self._alone:
             await self._opened.wait()
             await self._quietly(self._layer.group_add(group_name(key), self._channel))
@@ -102,21 +122,22 @@ class Layer:
         if self._alone or not self._channel:
             return
         for key in list(keys):
-            await self._quietly(self._layer.group_add(group_name(key), self._channel))
+            if not await self._quietly(self._layer.group_add(group_name(key), self._channel)):
+                return
 
     async def close(self) -> None:
-        if self._alone:
-            return
-        for name in ("close_pools", "flush"):
-            close = getattr(self._layer, name, None)
-            if name == "close_pools" and close is not None:
-                await self._quietly(close())
+        """Close the connections. (`flush` empties Redis on the queueing layer: only for pub/sub.)"""
+        if not self._alone:
+            close = getattr(self._layer, "close_pools", None) or self._layer.flush
+            await self._quietly(close())
 
-    async def _quietly(self, call: Any) -> None:
+    async def _quietly(self, call: Awaitable[Any]) -> bool:
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 await call
         except asyncio.CancelledError:
             raise
         except Exception as error:
             self._trouble(error)
+            return False
+        return True

@@ -19,6 +19,8 @@ ERRORS = 30
 # Seconds of silence after which the client is given up, and after which the server says that it is there.
 SILENCE = 90.0
 BEAT = 20.0
+# Seconds after which a client gets a younger resume token with a beat; tokens live for ten minutes.
+TOKEN_AGE = 240.0
 
 TOLD = {
     "frame": FRAME,

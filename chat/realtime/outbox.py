@@ -1,7 +1,7 @@
 """What waits to leave on one socket: bounded, two lanes.
 
 The log lane is never thinned: when it is full the socket is closed with a code that means "resume". The signal lane
-holds only the latest frame per stream and goes last.
+holds only the latest values per stream and goes last.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import UUID
 
+from chat.realtime import protocol
 from chat.realtime.closing import CloseCode
 
 # Bytes that may wait for one socket before it counts as slow.
 LIMIT = 256 * 1024
 # One send that takes longer than this, in seconds, means that nobody reads.
 SEND_TIMEOUT = 10.0
+# For the last words to somebody who does not read, in seconds.
+LAST_TIMEOUT = 1.0
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -28,14 +32,14 @@ class Outbox:
         self._send = send
         self._frames: deque[str] = deque()
         self._latest: dict[str, str] = {}
+        # per stream: values that have not left yet, and their frame while it is still the one that others get too
+        self._values: dict[UUID, tuple[str | None, dict[str, tuple[int, Any]]]] = {}
         self._waiting = 0
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self.closing: tuple[CloseCode, str] | None = None
 
     def start(self) -> asyncio.Task[None]:
-        self._task = asyncio.create_task(self._run())
-        return self._task
+        return asyncio.create_task(self._run())
 
     @property
     def waiting(self) -> int:
@@ -59,34 +63,57 @@ class Outbox:
             self._latest[key] = frame
             self._wake.set()
 
-    def close(self, code: CloseCode, last_frame: str = "") -> None:
-        """Drop what waits and close; nothing is taken any more."""
+    def put_values(self, stream_id: UUID, frame: str, values: dict[str, tuple[int, Any]]) -> None:
+        """Queue latest values of a stream; they replace those with the same keys that have not left yet."""
+        if self.closing is not None:
+            return
+        waiting = self._values.get(stream_id)
+        if waiting is None:
+            self._values[stream_id] = (frame, values)
+        else:
+            self._values[stream_id] = (None, {**waiting[1], **values})
+        self._wake.set()
+
+    def drop_values(self, stream_id: UUID) -> None:
+        self._values.pop(stream_id, None)
+
+    def close(self, code: CloseCode, last_frame: str = "", *, flush: bool = False) -> None:
+        """Take nothing more and close; what waits in the log lane goes first with `flush`, else it is dropped."""
         if self.closing is None:
             self.closing = (code, last_frame)
-            self._frames.clear()
+            if not flush:
+                self._frames.clear()
             self._latest.clear()
+            self._values.clear()
             self._wake.set()
 
     async def _run(self) -> None:
-        while True:
-            while self._frames and self.closing is None:
-                frame = self._frames.popleft()
-                await self._write(frame)
-                self._waiting -= len(frame)
-            if self.closing is not None:
-                break
-            if self._latest:
-                _, frame = self._latest.popitem()
-                await self._write(frame)
-                continue
-            self._wake.clear()
-            if not self._frames and not self._latest and self.closing is None:
+        while self.closing is None:
+            await self._send_waiting()
+            if self.closing is None and (self._latest or self._values):
+                await self._write(self._next_signal())
+            elif self.closing is None:
+                self._wake.clear()
                 await self._wake.wait()
+        await self._send_waiting()
         code, last_frame = self.closing
-        if last_frame:
-            await self._write(last_frame)
-        async with asyncio.timeout(SEND_TIMEOUT):
+        async with asyncio.timeout(LAST_TIMEOUT):
+            if last_frame:
+                await self._send({"type": "websocket.send", "text": last_frame})
             await self._send({"type": "websocket.close", "code": int(code), "reason": code.name.lower()})
+
+    async def _send_waiting(self) -> None:
+        while self._frames:
+            frame = self._frames.popleft()
+            await self._write(frame)
+            self._waiting -= len(frame)
+
+    def _next_signal(self) -> str:
+        if self._latest:
+            return self._latest.pop(next(iter(self._latest)))
+        stream_id = next(iter(self._values))
+        frame, values = self._values.pop(stream_id)
+        return frame if frame is not None else protocol.values_frame(stream_id, values)
 
     async def _write(self, frame: str) -> None:
         try:
@@ -94,3 +121,4 @@ class Outbox:
                 await self._send({"type": "websocket.send", "text": frame})
         except TimeoutError:
             self.close(CloseCode.SLOW)
+            self._frames.clear()

@@ -184,9 +184,13 @@ class Pong(_FromServer, frozen=True, tag="pong"):
 
 
 class Beat(_FromServer, frozen=True, tag="beat"):
-    """The server is there. Sent after a quiet while; a client that hears nothing for longer reconnects."""
+    """The server is there. Sent every so often; a client that hears nothing for longer reconnects.
+
+    `resume`, when there is one, replaces the token of the `hello`, which grows old.
+    """
 
     time: int
+    resume: str | None = None
 
 
 class Panel(_FromServer, frozen=True, tag="panel"):

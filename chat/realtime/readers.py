@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class Readers:
             self._local.opened = now
         try:
             return function(*args)
-        except DatabaseError:
+        except Error:
             connection.close()
             raise
 

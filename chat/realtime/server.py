@@ -13,6 +13,7 @@ from chat.log import execute, registry
 from chat.log.batch import Outcome
 from chat.log.lane import Lane
 from chat.log.pump import Pump
+from chat.realtime import ending
 from chat.realtime.answers import AnswerBridge
 from chat.realtime.closing import CloseCode
 from chat.realtime.consumer import Socket
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 RECHECK = 5.0
 # Identities asked about in one query.
 RECHECK_SLICE = 2_000
+# At the end the last news have this long to reach the other processes, and sockets to be closed, in seconds.
+NEWS_LAST = 2.0
+GOODBYES_LAST = 5.0
 
 
 class Server:
@@ -89,6 +93,7 @@ class Server:
             self._hub = Hub(Layer(), self.readers)
             self._hub.start()
             self._hub.spawn(self._keep_time())
+            ending.before_the_server_ends(self.drain)
 
     async def application(
         self,
@@ -129,18 +134,30 @@ class Server:
             if socket.identity in asked and socket.identity not in valid:
                 socket.bye(CloseCode.SIGN_IN_AGAIN)
 
-    def drain(self) -> None:
-        """Take nothing new and send everybody away, spread over a few seconds; from any thread."""
+    async def drain(self) -> None:
+        """Take nothing new, finish what was taken, let the news leave and send everybody away. On the loop."""
         self.draining = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._send_away)
-
-    def _send_away(self) -> None:
-        for socket in list(self.sockets):
-            socket.bye(CloseCode.GOING_AWAY, retry_after=round(random.uniform(0, 3), 2))  # noqa: S311 - a spread
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self.stop)
+        # the last answers and news were handed to the loop before this coroutine went on
+        if self._hub is None:
+            return
+        self._hub.flush()
+        await self._hub.say_all(NEWS_LAST)
+        for i, socket in enumerate(list(self.sockets)):
+            spread = round(random.uniform(0, 3), 2)  # noqa: S311 - not a secret
+            socket.bye(CloseCode.GOING_AWAY, retry_after=spread, flush=True)
+            if i % 200 == 199:
+                await asyncio.sleep(0)
+        until = time.monotonic() + GOODBYES_LAST
+        while self.sockets and time.monotonic() < until:  # noqa: ASYNC110 - once in a process's life
+            await asyncio.sleep(0.02)
+        await self._hub.stop()
+        await loop.run_in_executor(None, self.readers.close)
 
     def stop(self) -> None:
-        """Carry out what waits and end the threads."""
-        execute.use_lane(None)
-        self.lane.stop()
+        """Carry out what waits and end the threads; from any thread but the lane's."""
+        # a promise that is being kept goes through the lane: the pump ends first
         self.pump.stop()
+        self.lane.stop()
+        execute.use_lane(None)

@@ -43,6 +43,7 @@ class Standing:
     role: str = GUEST
     member: bool = False
     banned: bool = False
+    banned_everywhere: bool = False
     muted_until: datetime | None = None
     hidden: bool = False
     recent: int = 0
@@ -140,6 +141,7 @@ class RoomBook(Part):
                     continue
                 if kind == SanctionKind.BAN:
                     standing.banned = True
+                    standing.banned_everywhere = standing.banned_everywhere or room_id is None
                 elif kind == SanctionKind.TIMEOUT:
                     standing.muted_until = max(filter(None, [standing.muted_until, until]), default=until)
                 elif kind == SanctionKind.HIDE:

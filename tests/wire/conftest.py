@@ -1,0 +1,84 @@
+"""Houses: one installation each, its processes running, with people and a room in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.processes import LiveProcess, live_processes
+from tests.services import PostgresService, RedisService
+from tests.wire.backstage import Backstage
+from tests.wire.client import Wire
+
+
+@dataclass
+class House:
+    first: LiveProcess
+    # where there is one process only, the same as `first`
+    second: LiveProcess
+    backstage: Backstage
+
+    def wire(self, process: LiveProcess | None = None, **options: Any) -> Wire:
+        """A socket that is not a browser's."""
+        return Wire(f"{(process or self.first).ws_url}/ws/", **options)
+
+    def page(self, session: str = "", process: LiveProcess | None = None, origin: str = "") -> Wire:
+        """A socket of a page in a browser, with its session cookie."""
+        process = process or self.first
+        headers = {"Cookie": f"sessionid={session}"} if session else {}
+        return Wire(f"{process.ws_url}/ws/", origin=origin or process.origin, additional_headers=headers)
+
+    @asynccontextmanager
+    async def enter(
+        self, person: str, process: LiveProcess | None = None, **options: Any
+    ) -> AsyncIterator[Wire]:
+        """An open socket of a signed-in person."""
+        async with self.wire(process, **options) as wire:
+            await wire.auth(self.backstage.ticket(person=person))
+            yield wire
+
+
+@contextmanager
+def open_house(count: int = 1, **options: Any) -> Iterator[House]:
+    with live_processes(count, **options) as processes:
+        backstage = Backstage(processes[0].env)
+        try:
+            yield House(processes[0], processes[-1], backstage)
+        finally:
+            backstage.end()
+
+
+@pytest.fixture(scope="package", params=["daphne, SQLite, one process", "uvicorn, PostgreSQL and Redis, two"])
+def house(
+    request: pytest.FixtureRequest, redis_server: RedisService, durable_postgres_server: PostgresService
+) -> Iterator[House]:
+    """The two ends of what is supported: the protocol is the same on both."""
+    if request.param.startswith("daphne"):
+        with open_house(1, server="daphne") as opened:
+            yield opened
+    else:
+        url = durable_postgres_server.create_database("wire_uvicorn")
+        with open_house(
+            2, server="uvicorn", database_url=url, redis_url=redis_server.url, channel_layer="redis"
+        ) as opened:
+            yield opened
+        durable_postgres_server.drop_database("wire_uvicorn")
+
+
+@pytest.fixture
+def owner(house: House) -> str:
+    return str(house.backstage.person(name="Olga"))
+
+
+@pytest.fixture
+def guest(house: House) -> str:
+    return str(house.backstage.person(name="Gus"))
+
+
+@pytest.fixture
+def room(house: House, owner: str) -> str:
+    return str(house.backstage.room(owner=owner))
