@@ -30,7 +30,7 @@ THINGS: dict[str, tuple[str, Callable[..., None]]] = {
 }
 
 
-SIZE = 1080
+SIZE = 900
 POSTER = (1600, 1000)
 
 

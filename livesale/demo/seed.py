@@ -24,7 +24,6 @@ from livesale.demo import goods, people, pictures
 from livesale.demo.goods import Thing
 from livesale.sales.models import Offer, Sale, SaleState
 
-POSTER = "demo/saturday-night.webp"
 DROP_COUNTDOWN = 120
 
 # (what is being done, how far, of how many)
@@ -68,14 +67,15 @@ def seed(*, crowd: int, progress: Progress = lambda what, done, of: None) -> See
         shop = open_shop(name=goods.SHOP, currency=goods.CURRENCY, owner_id=host.id, country=goods.COUNTRY)
     do = _as(host)
     _configure(shop, moderator, do)
-    products = _products(shop, do, progress)
+    products = _products(shop, do)
     group = _room(shop, "group", goods.GROUP_ROOM, goods.GROUP_ROOM_TEXT, do, open=False)
     room = _room(shop, "sale", goods.SALE_ROOM, goods.SALE_ROOM_TEXT, do, open=True)
     for room_id in (group, room):
         if not Membership.objects.filter(room_id=room_id, person=moderator, role="moderator").exists():
             do(room_id, "member.appoint", {"person": moderator.id, "role": "moderator"})
     _group_talk(group, host, moderator)
-    _sale(room, products, do)
+    _pictures(shop, room, products, progress)
+    _sale(shop, room, products, do)
     found = find()
     assert found is not None
     return found
@@ -101,7 +101,7 @@ def _configure(shop: Shop, moderator: User, do: Do) -> None:
             do(shop.id, "delivery.add", option)
 
 
-def _products(shop: Shop, do: Do, progress: Progress) -> dict[str, Product]:
+def _products(shop: Shop, do: Do) -> dict[str, Product]:
     there = {p.code: p for p in Product.objects.filter(shop=shop, archived_at__isnull=True)}
     for thing in goods.THINGS:
         if thing.code not in there:
@@ -117,11 +117,15 @@ def _products(shop: Shop, do: Do, progress: Progress) -> dict[str, Product]:
             }
             answer = do(shop.id, "product.create", body)
             there[thing.code] = Product.objects.get(id=answer["product"])
-    _pictures(shop, there, progress)
     return there
 
 
-def _pictures(shop: Shop, products: dict[str, Product], progress: Progress) -> None:
+def poster_name(shop_id: UUID, room_id: UUID) -> str:
+    """Where the poster lies, beside the shop's other pictures."""
+    return f"shops/{shop_id}/media/{room_id}/poster.webp"
+
+
+def _pictures(shop: Shop, room: UUID, products: dict[str, Product], progress: Progress) -> None:
     drawn = dict.fromkeys(Media.objects.filter(shop=shop).values_list("product_id", flat=True), True)
     wanted = [
         (thing, picture)
@@ -144,10 +148,11 @@ def _pictures(shop: Shop, products: dict[str, Product], progress: Progress) -> N
                 now=clock.now(),
                 alt=thing.title,
             )
-    if not default_storage.exists(POSTER):
+    name = poster_name(shop.id, room)
+    if not default_storage.exists(name):
         progress("drawing pictures", total - 1, total)
         image = pictures.poster(goods.SALE_TITLE, f"live from the workshop · {goods.SHOP}", "LIVE")
-        default_storage.save(POSTER, ContentFile(pictures.encoded(image)))
+        default_storage.save(name, ContentFile(pictures.encoded(image)))
     progress("drawing pictures", total, total)
 
 
@@ -174,13 +179,25 @@ def _group_talk(group: UUID, host: User, moderator: User) -> None:
         execute(group, "say", {"text": text}, actor_id=who.id)
 
 
-def _sale(room: UUID, products: dict[str, Product], do: Do) -> None:
+def _sale(shop: Shop, room: UUID, products: dict[str, Product], do: Do) -> None:
     if Sale.objects.filter(room_id=room, started_at__isnull=False).exists():
         return
     sale = Sale.objects.filter(room_id=room).exclude(state=SaleState.ENDED).first()
     if sale is None:
-        do(room, "sale.schedule", sale_body())
-    offers = add_offers(room, products, do)
+        do(
+            room,
+            "sale.schedule",
+            {
+                "title": goods.SALE_TITLE,
+                "starts_at": int(clock.now().timestamp() * 1000),
+                "video": {
+                    "kind": "mp4",
+                    "url": "",
+                    "poster": default_storage.url(poster_name(shop.id, room)),
+                },
+            },
+        )
+    offers = _add_offers(room, products, do)
     do(room, "sale.start", {})
     do(room, "room.announce", {"text": "Tonight: parcels are free from €80. Type a code, or tap the button."})
     do(
@@ -199,16 +216,7 @@ def _sale(room: UUID, products: dict[str, Product], do: Do) -> None:
     do(room, "offer.feature", {"offer": offers[goods.FEATURED]})
 
 
-def sale_body() -> dict[str, Any]:
-    """The evening's sale, to be scheduled."""
-    return {
-        "title": goods.SALE_TITLE,
-        "starts_at": int(clock.now().timestamp() * 1000),
-        "video": {"kind": "mp4", "url": "", "poster": default_storage.url(POSTER)},
-    }
-
-
-def add_offers(room: UUID, products: dict[str, Product], do: Do) -> dict[tuple[str, str], UUID]:
+def _add_offers(room: UUID, products: dict[str, Product], do: Do) -> dict[tuple[str, str], UUID]:
     """Every variant of every product as an offer, in the order of the list; those that are there stay."""
     by_variant = dict(
         Offer.objects.filter(room_id=room, removed_at__isnull=True)
