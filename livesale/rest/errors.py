@@ -13,6 +13,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import get_language
 from rest_framework import exceptions
 
+import chat.realtime.consumer  # noqa: F401 - REST refuses with the socket's codes, whose sentences are there
 from chat.log.errors import Refused, describe
 from chat.log.registry import REFUSALS
 from chat.realtime.answers import sentence
@@ -25,6 +26,9 @@ describe("body.too_large", "That is too long: at most {limit} bytes.")
 describe("body.wrong_type", "Send this as {wanted}.")
 describe("command.bad_id", "The header Idempotency-Key must be a UUID of version 7.")
 describe("csrf.failed", "This page is too old to send that. Reload it and try again.")
+describe("media.too_large", "That picture is too large: at most {most} bytes.")
+describe("media.too_many_pixels", "That picture has too many pixels: at most {most}.")
+describe("media.not_an_image", "That is not a picture that can be read here.")
 describe("events.resync", "The log no longer reaches back to that position. Take a snapshot.")
 describe("key.invalid", "That key is not valid for this shop.")
 describe("key.above_ceiling", "That person may do more than this key.")
