@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.utils import translation
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from chat.log.batch import Request
 from chat.log.errors import DESCRIPTIONS
@@ -45,11 +45,14 @@ class AnswerBridge:
 
 def sentence(code: str, params: dict[str, Any], language: str = "") -> str:
     """The human sentence of a code, in the reader's language."""
-    text = DESCRIPTIONS.get(code, "That is not possible.")
+    text = DESCRIPTIONS.get(code) or gettext_noop("That is not possible.")
     with translation.override(language or None):
         translated = gettext(text)
+    readable = {
+        name: ", ".join(map(str, v)) if isinstance(v, list | tuple) else v for name, v in params.items()
+    }
     try:
-        return translated.format(**params)
+        return translated.format(**readable)
     except (KeyError, IndexError, ValueError):
         return translated
 
