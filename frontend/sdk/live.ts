@@ -46,7 +46,9 @@ export class Live extends Emitter<Topics> {
   readonly outbox: Outbox
   readonly rest: Rest
   you: Person | null = null
+  /** REST stands in for the socket, and answers. */
   polling = false
+  private pollLoop = false
   private env: Environment
   private followed = new Map<Id, Follow & { joining: number; replayTo: number }>()
   private panelTimer: unknown = null
@@ -122,8 +124,8 @@ export class Live extends Emitter<Topics> {
 
   private status(): void {
     const { blocked, phase } = this.connection.status
-    if (blocked && phase !== 'open' && phase !== 'stopped' && !this.polling) this.startPolling()
-    if ((phase === 'open' || phase === 'stopped') && this.polling) this.stopPolling()
+    if (blocked && phase !== 'open' && phase !== 'stopped' && !this.pollLoop) this.startPolling()
+    if ((phase === 'open' || phase === 'stopped') && this.pollLoop) this.stopPolling()
     this.emit('status', { ...this.connection.status, polling: this.polling })
   }
 
@@ -253,13 +255,12 @@ export class Live extends Emitter<Topics> {
   // --- where sockets do not get through ------------------------------------------------------------------------------
 
   private startPolling(): void {
-    this.polling = true
-    this.outbox.connected(this.you?.id ?? null)
+    this.pollLoop = true
     void this.poll()
   }
 
   private stopPolling(): void {
-    this.polling = false
+    this.pollLoop = this.polling = false
     if (this.pollTimer) this.env.cancel(this.pollTimer)
     this.pollTimer = null
   }
@@ -269,10 +270,16 @@ export class Live extends Emitter<Topics> {
     for (const follow of this.followed.values()) {
       if (!follow.left) failed = !(await this.pollOne(follow)) || failed
     }
-    if (!this.polling) return
+    if (!this.pollLoop) return
+    if (this.polling === failed) {
+      // it works now, or it does not any more: then the server is away, not the sockets
+      this.polling = !failed
+      if (failed) this.outbox.disconnected()
+      else this.outbox.connected(this.you?.id ?? null)
+    }
     const pause = failed ? 4 * POLL_MS : this.env.visible() ? POLL_MS : POLL_HIDDEN_MS
     this.pollTimer = this.env.later(() => void this.poll(), pause * (0.75 + this.env.random() / 2))
-    this.emit('status', { ...this.connection.status, polling: true })
+    this.emit('status', { ...this.connection.status, polling: this.polling })
   }
 
   private async pollOne(follow: Follow & { joining: number; replayTo: number }): Promise<boolean> {

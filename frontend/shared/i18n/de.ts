@@ -1,6 +1,6 @@
 import type { Catalogue } from '.'
 
-const de: Partial<Catalogue> = {
+const de: Catalogue = {
   close: 'Schließen',
   menu: 'Mehr',
   home: 'Startseite',
@@ -136,7 +136,6 @@ const de: Partial<Catalogue> = {
   'pay.underway': 'Ihre Zahlung ist begonnen, aber nicht abgeschlossen.',
   'pay.continue': 'Weiter bezahlen',
   'pay.noted': 'Bestellung aufgenommen.',
-  'pay.failed': 'Das hat nicht geklappt. Es wurde nichts abgebucht.',
   'pay.thanks': 'Bezahlt. Vielen Dank!',
   'pay.checking': 'Warten auf die Bestätigung der Zahlung …',
 
@@ -233,7 +232,6 @@ const de: Partial<Catalogue> = {
   'home.baskets': 'Für mich zurückgelegt',
   'home.orders': 'Meine Bestellungen',
   'home.toRoom': 'Zum Raum',
-  'home.none': 'Sie haben noch nichts bestellt.',
   'home.console': 'Verkäufe leiten',
 
   'shop.rooms': 'Räume',

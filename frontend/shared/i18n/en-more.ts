@@ -51,7 +51,6 @@ export const more = {
   'pay.underway': 'Your payment has begun but is not finished.',
   'pay.continue': 'Continue paying',
   'pay.noted': 'Order placed.',
-  'pay.failed': 'That did not work. Nothing was charged.',
 
   'orders.title': 'Orders',
   'orders.number': 'Order {number}',
@@ -122,7 +121,6 @@ export const more = {
   'home.baskets': 'Kept for me',
   'home.orders': 'My orders',
   'home.toRoom': 'To the room',
-  'home.none': 'You have not ordered anything yet.',
   'home.console': 'Run sales',
 
   'shop.rooms': 'Rooms',

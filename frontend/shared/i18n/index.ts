@@ -18,7 +18,7 @@ export const locale: string = (() => {
   }
 })()
 
-const others: Record<string, () => Promise<{ default: Partial<Catalogue> }>> = {
+const others: Record<string, () => Promise<{ default: Catalogue }>> = {
   de: () => import('./de'),
   zh: () => import('./zh-hans'),
 }

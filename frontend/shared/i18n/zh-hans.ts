@@ -1,6 +1,6 @@
 import type { Catalogue } from '.'
 
-const zh: Partial<Catalogue> = {
+const zh: Catalogue = {
   close: '关闭',
   menu: '更多',
   home: '首页',
@@ -136,7 +136,6 @@ const zh: Partial<Catalogue> = {
   'pay.underway': '付款尚未完成。',
   'pay.continue': '继续付款',
   'pay.noted': '订单已提交。',
-  'pay.failed': '没有成功，未扣款。',
   'pay.thanks': '付款成功，谢谢！',
   'pay.checking': '正在等待付款确认……',
 
@@ -233,7 +232,6 @@ const zh: Partial<Catalogue> = {
   'home.baskets': '为我保留',
   'home.orders': '我的订单',
   'home.toRoom': '进入房间',
-  'home.none': '还没有订单。',
   'home.console': '主持直播',
 
   'shop.rooms': '房间',

@@ -8,7 +8,7 @@ let texts: Record<string, Text> = en
 
 /** Load the staff's texts in the page's language. */
 export async function loadDesk(): Promise<void> {
-  const others: Record<string, () => Promise<{ default: Partial<DeskCatalogue> }>> = {
+  const others: Record<string, () => Promise<{ default: DeskCatalogue }>> = {
     de: () => import('./de'),
     zh: () => import('./zh-hans'),
   }
