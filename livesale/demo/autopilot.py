@@ -16,7 +16,7 @@ from livesale.demo.view import Offer, View
 FEATURE_EVERY = 45.0
 DROP_EVERY = 180.0
 DROP_COUNTDOWN = 20
-DROP_SECONDS = 75
+DROP_SECONDS = 60
 ANSWER_EVERY = 10.0
 PERSON_ANSWER_EVERY = 60.0
 STEP_BACK = 300.0
@@ -165,15 +165,17 @@ class Autopilot:
                 if not self._view.live:
                     await self._bring_back()
                     continue
-                drop = self._view.drop()
+                drop = self._near(self._view.drop())
                 if running is not None and drop is None:
                     await self._after_drop(running, left)
                     feature_at = now + 4 / self._crowd.pace
                 running = drop
                 if drop is not None:
                     left = self._view.free(drop)
+                    if self._view.featured is not drop:
+                        await self._do("offer.feature", offer=drop["offer"])
                     continue
-                if now >= drop_at:
+                if now >= drop_at and self._view.drop() is None:
                     drop_at = now + self._dice.uniform(0.8, 1.2) * DROP_EVERY / self._crowd.pace
                     await self._restock_if_needed()
                     await self._open_drop()
@@ -183,6 +185,10 @@ class Autopilot:
                     await self._feature_next()
             except Refused as refusal:
                 await asyncio.sleep(refusal.retry_after or 2.0)
+
+    def _near(self, drop: Offer | None) -> Offer | None:
+        """The drop, once it is close enough to wait for."""
+        return drop if drop and drop["drop"]["opens_at"] - self._view.now() < DROP_COUNTDOWN * 1000 else None
 
     async def _feature_next(self) -> None:
         """The next product of the queue of which something is left; all its variants open."""
@@ -206,7 +212,7 @@ class Autopilot:
             return
 
     async def _open_drop(self) -> None:
-        choice = [o for o in self._view.queue() if self._view.free(o) >= 3]
+        choice = [o for o in self._view.queue() if self._view.free(o) >= 3 and not o["drop"]]
         if not choice:
             return
         offer = self._dice.choice(choice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import urllib.request
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -37,6 +37,7 @@ class Crowd:
     pace: float
     deliveries: list[dict[str, Any]]
     counts: Counter[str] = field(default_factory=Counter)
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=40))
 
     @property
     def socket(self) -> str:
@@ -84,7 +85,7 @@ class Buyer:
                 if self._dice.random() < 0.3:
                     await self._browse()
                 else:
-                    await self._say(words.remark(self._who.language, self._what(), self._dice))
+                    await self._remark()
 
     async def _pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self._crowd.pace)
@@ -108,11 +109,22 @@ class Buyer:
         featured = self._view.featured
         return Shown(featured["code"], featured["title"]) if featured else Shown()
 
+    def _line(self, lines: dict[str, tuple[str, ...]]) -> str:
+        return words.pick(self._who.language, lines, self._dice)
+
+    async def _remark(self) -> None:
+        for _ in range(6):
+            text = words.remark(self._who.language, self._what(), self._dice)
+            if text not in self._crowd.said:  # nobody has said it just now
+                await self._say(text)
+                return
+
     async def _say(self, text: str) -> None:
         now = asyncio.get_running_loop().time()
         if now - self._spoke < LINE_PAUSE:
             return
         self._spoke = now
+        self._crowd.said.append(text)
         with suppress(Refused):
             await self._do("say", text=text)
             self._crowd.counts["messages"] += 1
@@ -125,8 +137,8 @@ class Buyer:
         if kind == "snapshot":
             for order in list(self._view.orders.values()):
                 self._mind(order)
-        elif kind == "order.changed" and "lines" in body:
-            self._mind(body)
+        elif kind in {"order.changed", "claim.answered"}:
+            self._mind(self._view.orders[body["order"]])
 
     def _look(self) -> None:
         """Something else is shown, or it became a drop."""
@@ -143,7 +155,7 @@ class Buyer:
             if opens_in > 2 and self._dice.random() < 0.12:
                 self._later_real(
                     self._dice.uniform(0.3, 0.9) * opens_in,
-                    lambda: self._say(self._dice.choice(words.COUNTDOWN)),
+                    lambda: self._say(self._line(words.COUNTDOWN)),
                 )
             if self._dice.random() < self._eager * 2.2:
                 self._later_real(
@@ -153,8 +165,7 @@ class Buyer:
             if self._dice.random() < self._eager:
                 self._later(1.5 + self._dice.expovariate(1 / 14), lambda: self._claim(wanted))
             if self._dice.random() < 0.1 * self._talkative:
-                line = words.remark(self._who.language, self._what(), self._dice)
-                self._later(2 + self._dice.expovariate(1 / 9), lambda: self._say(line))
+                self._later(2 + self._dice.expovariate(1 / 9), self._remark)
 
     def _later_real(self, seconds: float, act: Callable[[], Any]) -> None:
         """After so many seconds of the clock on the wall, which a drop's countdown follows whatever the pace."""
@@ -186,15 +197,15 @@ class Buyer:
                 answer = (await self._do("say", text=text)).get("claim") or {}
         except Refused as refusal:
             if refusal.code == "claim.sold_out" and self._dice.random() < 0.2:
-                self._later(2, lambda: self._say(self._dice.choice(words.MISSED)))
+                self._later(2, lambda: self._say(self._line(words.MISSED)))
             return
         self._crowd.counts["claims"] += 1
         self._crowd.counts["units"] += answer.get("got", 0)
         self._crowd.counts["waiting"] += answer.get("waiting", 0)
         if answer.get("got") and self._dice.random() < 0.14:
-            self._later(2, lambda: self._say(self._dice.choice(words.GOT)))
+            self._later(2, lambda: self._say(self._line(words.GOT)))
         elif answer.get("place") and self._dice.random() < 0.3:
-            line = self._dice.choice(words.WAITING).format(place=answer["place"])
+            line = self._line(words.WAITING).format(place=answer["place"])
             self._later(2, lambda: self._say(line))
 
     # --- baskets ------------------------------------------------------------------------------------------------
@@ -211,7 +222,7 @@ class Buyer:
                 if self._dice.random() < 0.15:
                     self._later(self._dice.uniform(4, 25), partial(self._do, "claim.pass", line=line["line"]))
                 elif self._dice.random() < 0.3:
-                    self._later(2, lambda: self._say(self._dice.choice(words.TURN)))
+                    self._later(2, lambda: self._say(self._line(words.TURN)))
         for entry in order["waiting"]:
             if entry["waiting"] not in self._minding:
                 self._minding.add(entry["waiting"])
@@ -236,7 +247,7 @@ class Buyer:
             await self._do("claim.cancel", line=line["line"])
             self._crowd.counts["given back"] += line["qty"]
             if self._dice.random() < 0.4:
-                await self._say(self._dice.choice(words.LET_GO))
+                await self._say(self._line(words.LET_GO))
         elif chance < 0.27 and not held[0]["extended"]:
             self._minding.add(order_id)
             self._later(self._dice.uniform(60, 200), lambda: self._settle(order_id))
@@ -258,7 +269,7 @@ class Buyer:
             if kind == "succeeded":
                 self._crowd.counts["paid"] += 1
                 if self._dice.random() < 0.12:
-                    await self._say(self._dice.choice(words.PAID))
+                    await self._say(self._line(words.PAID))
                 return
             await self._pause(self._dice.uniform(4, 12))
             due = await self._do("order.pay", order=order_id, gateway="sandbox")

@@ -97,6 +97,26 @@ class View:
                     self.offers[offer_id]["position"] = position
         elif kind == "order.changed" and "lines" in body:
             self.orders[body["order"]] = body
+        elif kind == "claim.answered":
+            self._claimed(body)
         elif kind == "offer.claimed":
             counts = {name: body[name] for name in ("free", "held", "sold", "waiting")}
             self._values({f"stock:{body['offer']}": [body["version"], counts]})
+
+    def _claimed(self, answer: dict[str, Any]) -> None:
+        """A claim's answer tells what it added to the basket; the whole order comes when it changes otherwise."""
+        order = self.orders.setdefault(
+            answer["order"], {"order": answer["order"], "state": "open", "lines": [], "waiting": []}
+        )
+        if answer["line"]:
+            order["lines"].append(
+                {
+                    "line": answer["line"],
+                    "qty": answer["got"],
+                    "state": "held",
+                    "turn": False,
+                    "extended": False,
+                }
+            )
+        if answer["wait"]:
+            order["waiting"].append({"waiting": answer["wait"], "qty": answer["waiting"]})

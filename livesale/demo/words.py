@@ -79,61 +79,82 @@ PRAISE = {
     "zh-hans": ("好好看 😍", "这个颜色我喜欢", "送妈妈正合适", "手慢无啊"),
 }
 
-SMALL_TALK = (
-    "It is raining here, perfect evening for this",
-    "What is everybody drinking? ☕ here",
-    "The cat sat on my phone, sorry if I ordered twelve",
-    "Is that a bee on the label? 🐝 adorable",
-    "My husband asks why I am laughing at a candle",
-    "How long are you live tonight?",
-    "Greetings from the train, the tunnel ate half of it",
-    "Told myself: one thing only",
-    "I came for the mug and stayed for Günther",
-    "Last week's parcel arrived, so beautifully packed 💛",
-    "Can we see the loom one day?",
-    "The chat is half the fun",
-    "Knitting along while watching 🧶",
-    "Bin im Zug, Netz ist wackelig",
-    "Mi hija pregunta si Günther está bien",
-    "今天人好多",
-    "Wer hat letzte Woche den Honig bekommen? Der ist so gut",
-    "On est combien ce soir ?",
-)
+SMALL_TALK = {
+    "en": (
+        "It is raining here, perfect evening for this",
+        "What is everybody drinking? ☕ here",
+        "The cat sat on my phone, sorry if I ordered twelve",
+        "Is that a bee on the label? 🐝 adorable",
+        "My husband asks why I am laughing at a candle",
+        "How long are you live tonight?",
+        "Greetings from the train, the tunnel ate half of it",
+        "Told myself: one thing only",
+        "I came for the mug and stayed for Günther",
+        "Last week's parcel arrived, so beautifully packed 💛",
+        "Can we see the loom one day?",
+        "The chat is half the fun",
+        "Knitting along while watching 🧶",
+    ),
+    "de": (
+        "Bin im Zug, Netz ist wackelig",
+        "Wer hat letzte Woche den Honig bekommen? Der ist so gut",
+        "Mein Sofa und ich sind bereit",
+        "Grüße an Günther 🪴",
+        "Eigentlich wollte ich heute früh ins Bett",
+    ),
+    "es": (
+        "Mi hija pregunta si Günther está bien",
+        "Aquí con un té y una manta",
+        "Se me va a llenar la casa de tazas",
+    ),
+    "fr": ("On est combien ce soir ?", "J'ai fait du thé exprès", "Mon chat surveille la bougie"),
+    "it": ("Serata perfetta per questo", "La mia cucina ringrazia"),
+    "zh-hans": ("今天人好多", "上次买的杯子天天在用", "Günther 好可爱"),
+    "pl": ("Herbata gotowa, oglądam", "Miód z zeszłego tygodnia już się skończył"),
+    "nl": ("Thee erbij, kat op schoot", "Gezellig hier"),
+}
 
-GOT = (
-    "Got one! 🎉",
-    "Yesss",
-    "Mine 😄",
-    "phew, got it",
-    "Juhu, hat geklappt!",
-    "抢到了！",
-    "¡Lo tengo!",
-    "Je l'ai 🎉",
-    "ordered, now tea",
-)
-WAITING = (
-    "Place {place}, fingers crossed 🤞",
-    "On the list, place {place}",
-    "Warteliste, Platz {place}. Na gut.",
-    "If somebody changes their mind… I am next-ish",
-)
-MISSED = ("Too slow again 😅", "Gone already?!", "Oh no, sold out", "没抢到 😭", "Weg ist es…")
-TURN = ("Ooh, it is my turn now!", "I moved up! 🎉", "Jemand hat verzichtet, danke 🙏")
-PAID = ("Paid, thank you! 💛", "Bezahlt, freu mich", "Payment done ✅", "Pagado 🙌", "已付款 ✅")
-COUNTDOWN = (
-    "Ready… ⏱️",
-    "thumbs warmed up",
-    "5 4 3 2 …",
-    "this one is mine, just saying",
-    "Here we go",
-    "gleich…",
-    "来了来了",
-)
-LET_GO = (
-    "I let mine go, somebody be quick",
-    "Gave one back, changed my mind",
-    "Gebe meins zurück, falls jemand mag",
-)
+GOT = {
+    "en": ("Got one! 🎉", "Yesss", "Mine 😄", "phew, got it", "ordered, now tea"),
+    "de": ("Juhu, hat geklappt!", "Hab eins 🎉"),
+    "zh-hans": ("抢到了！",),
+    "es": ("¡Lo tengo!",),
+    "fr": ("Je l'ai 🎉",),
+}
+WAITING = {
+    "en": (
+        "Place {place}, fingers crossed 🤞",
+        "On the list, place {place}",
+        "If somebody changes their mind… I am waiting",
+    ),
+    "de": ("Warteliste, Platz {place}. Na gut.",),
+    "zh-hans": ("排到第{place}位 🤞",),
+}
+MISSED = {
+    "en": ("Too slow again 😅", "Gone already?!", "Oh no, sold out"),
+    "de": ("Weg ist es…", "Zu langsam 😅"),
+    "zh-hans": ("没抢到 😭",),
+}
+TURN = {
+    "en": ("Ooh, it is my turn now!", "I moved up! 🎉"),
+    "de": ("Jemand hat verzichtet, danke 🙏",),
+}
+PAID = {
+    "en": ("Paid, thank you! 💛", "Payment done ✅"),
+    "de": ("Bezahlt, freu mich",),
+    "es": ("Pagado 🙌",),
+    "zh-hans": ("已付款 ✅",),
+    "fr": ("C'est payé, merci !",),
+}
+COUNTDOWN = {
+    "en": ("Ready… ⏱️", "thumbs warmed up", "5 4 3 2 …", "this one is mine, just saying", "Here we go"),
+    "de": ("gleich…", "Daumen sind warm"),
+    "zh-hans": ("来了来了",),
+}
+LET_GO = {
+    "en": ("I let mine go, somebody be quick", "Gave one back, changed my mind"),
+    "de": ("Gebe meins zurück, falls jemand mag",),
+}
 
 # Questions that the host knows the answers to. The key is a product's code, "" is about anything.
 QUESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -227,14 +248,14 @@ class Shown:
     title: str = ""
 
 
-def _in(language: str, lines: dict[str, tuple[str, ...]], dice: random.Random, own: float = 0.6) -> str:
+def pick(language: str, lines: dict[str, tuple[str, ...]], dice: random.Random, own: float = 0.6) -> str:
     """A line in one's own language, or in English, as people do in a mixed room."""
     some = lines.get(language) if dice.random() < own else None
     return dice.choice(some or lines["en"])
 
 
 def hello(language: str, city: str, dice: random.Random) -> str:
-    return _in(language, HELLO, dice).format(city=city)
+    return pick(language, HELLO, dice).format(city=city)
 
 
 def remark(language: str, shown: Shown, dice: random.Random) -> str:
@@ -244,8 +265,8 @@ def remark(language: str, shown: Shown, dice: random.Random) -> str:
         asked = QUESTIONS.get(shown.code, ()) if dice.random() < 0.75 else ()
         return dice.choice(asked or QUESTIONS[""])[0]
     if kind < 0.72 and shown.title:
-        return _in(language, PRAISE, dice).format(thing=shown.title.lower())
-    return dice.choice(SMALL_TALK)
+        return pick(language, PRAISE, dice).format(thing=shown.title.lower())
+    return pick(language, SMALL_TALK, dice)
 
 
 def typed_claim(language: str, code: str, label: str, qty: int, featured: bool, dice: random.Random) -> str:

@@ -103,10 +103,12 @@ class Command(BaseCommand):
         started = time.monotonic()
 
         def progress(what: str, done: int, of: int) -> None:
-            if not quiet:
-                end = f" {time.monotonic() - started:.0f} s\n" if done == of else ""
-                self.stdout.write(f"\r{what} {done}/{of} …{end}", ending="")
-                self.stdout.flush()
+            if quiet:
+                return
+            seconds = f" {time.monotonic() - started:.0f} s" if done == of else ""
+            again, more = ("\r", "") if self.stdout.isatty() else ("", "\n")
+            self.stdout.write(f"{again}{what} {done}/{of} …{seconds}", ending="\n" if done == of else more)
+            self.stdout.flush()
 
         return seed.seed(crowd=crowd, progress=progress)
 
