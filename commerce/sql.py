@@ -33,6 +33,17 @@ def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
     return f"{column} IN (SELECT value FROM json_each(%s))", json.dumps([i.hex for i in ids])
 
 
+def id_rows(alias: str, names: Sequence[str], rows: Sequence[tuple[UUID, ...]]) -> tuple[str, list[Any]]:
+    """A FROM clause that yields rows of ids under these names, and ``at``, their number from 1; its parameters."""
+    if _postgres():
+        arrays = ", ".join(["%s::uuid[]"] * len(names))
+        columns = [_literal("u", column) for column in zip(*rows, strict=True)]
+        return f"unnest({arrays}) WITH ORDINALITY AS {alias}({', '.join(names)}, at)", columns
+    picked = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(names))
+    data = json.dumps([[value.hex for value in row] for row in rows])
+    return f"(SELECT key + 1 AS at, {picked} FROM json_each(%s)) AS {alias}", [data]
+
+
 def key(value: UUID) -> Any:
     """One id as a parameter."""
     return value if _postgres() else value.hex

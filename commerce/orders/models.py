@@ -155,7 +155,8 @@ class Line(models.Model):
         indexes = [
             models.Index(fields=["pool", "hold_until"], condition=Q(state="held"), name="line_due"),
             models.Index(fields=["buyer", "shop"], condition=Q(state="held"), name="line_held_by"),
-            models.Index(fields=["offer_id", "buyer"], name="line_offer"),
+            # the buyer first: of a new offer the planner knows nothing and would read all its lines
+            models.Index(fields=["buyer", "offer_id"], name="line_buyer_offer"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(qty__gte=1), name="line_qty_positive"),

@@ -130,9 +130,7 @@ class Waiting(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["pool", "rank"], condition=Q(state="waiting"), name="waiting_queue"),
-            models.Index(
-                fields=["buyer", "shop"], condition=Q(state__in=["waiting", "offered"]), name="waiting_buyer"
-            ),
+            models.Index(fields=["buyer", "shop"], condition=Q(state="waiting"), name="waiting_buyer"),
             models.Index(fields=["order_id"], condition=Q(state="waiting"), name="waiting_order"),
             models.Index(fields=["line_id"], condition=Q(state="offered"), name="waiting_line"),
         ]

@@ -98,6 +98,26 @@ def test_a_refused_decision_leaves_no_trace_in_its_batch(db: None) -> None:
     assert world.counts() == (0, 3, 0, 0)
 
 
+def test_no_read_of_a_batch_scans_a_table(db: None) -> None:
+    """A batch late in a sale must cost what the first one did. SQLite says how it would read, whatever the size."""
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL rightly scans small tables")
+    world = World.create(units=1)
+    world.claim(person(), 2)
+    terms, buyer, batch = world.terms(), person(), world.batch()
+    want_claim(batch.book, terms, buyer)
+    batch.stock.want(world.pool_id)
+    with CaptureQueriesContext(connection) as seen:
+        batch.decide(world.now, lambda: None)
+    reads = [query["sql"] for query in seen.captured_queries if query["sql"].startswith(("SELECT", "WITH"))]
+    assert len(reads) == 5
+    with connection.cursor() as cursor:
+        for sql in reads:
+            cursor.execute("EXPLAIN QUERY PLAN " + sql)
+            plan = [row[3] for row in cursor.fetchall()]
+            assert not [step for step in plan if step.startswith("SCAN commerce_")], plan
+
+
 class Unlocked(StockBook):
     """The control: no lock, and nobody looks whether the pool is as it was read."""
 

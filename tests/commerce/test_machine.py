@@ -17,7 +17,7 @@ from commerce.models import Attempt, Line, Movement, Order, Pool, Waiting
 from commerce.verify import drifts
 from tests.commerce.world import World, person
 
-pytestmark = [pytest.mark.database, pytest.mark.slow]
+pytestmark = [pytest.mark.database, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PEOPLE = [person() for _ in range(4)]
 people = st.sampled_from(PEOPLE)

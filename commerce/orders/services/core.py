@@ -32,7 +32,7 @@ from commerce.orders.services.wants import Wants
 from commerce.orders.types import ClaimTerms, News
 from commerce.payments.models import Attempt, PaymentEvent, Refund
 from commerce.shops.models import ShopCounter
-from commerce.sql import Insert, any_of, fetch, key, lock_rows, stamp, update_rows
+from commerce.sql import Insert, any_of, fetch, id_rows, key, lock_rows, stamp, update_rows
 from commerce.stock.services import BEFORE, PoolState, StockBook
 from commerce.stock.waitlist import Entry
 
@@ -196,32 +196,31 @@ class Core(Wants):
         )
 
     def _load_usage(self) -> None:
-        """Open baskets of those who claim, and what they hold, have bought and wait for."""
-        buyers, buyers_param = any_of("buyer_id", {buyer for buyer, _, _, _ in self._claims})
-        scopes, scopes_param = any_of("scope_id", {scope for _, _, scope, _ in self._claims})
-        for buyer, scope, order in fetch(
-            f"SELECT buyer_id, scope_id, id FROM commerce_order WHERE {buyers} AND {scopes} AND state = 'open'",
-            [buyers_param, scopes_param],
-            "uuu",
-        ):
-            self._baskets[buyer, scope] = order
-        shops, shops_param = any_of("shop_id", {shop for _, shop, _, _ in self._claims})
-        offers, offers_param = any_of("offer_id", {offer for _, _, _, offer in self._claims})
+        """Each claimant's open basket, and what they hold, have bought and wait for.
+
+        One index look-up per claim and question. Conditions on the sale or the offer as a whole would leave PostgreSQL
+        the choice to read all that was ordered so far: of something that new its statistics know nothing.
+        """
+        claims = list(self._claims)
+        source, params = id_rows("c", ("buyer", "shop", "scope", "offer"), claims)
         live = "SUM(qty - qty_cancelled - qty_refunded)"
-        for kind, buyer, about, units in fetch(
-            f"SELECT 'h', buyer_id, shop_id, {live} FROM commerce_line WHERE {buyers} AND {shops} AND state = 'held' "
-            "GROUP BY buyer_id, shop_id UNION ALL "
-            f"SELECT 'o', buyer_id, offer_id, {live} FROM commerce_line WHERE {buyers} AND {offers} "
-            "AND state IN ('held', 'paid') GROUP BY buyer_id, offer_id UNION ALL "
-            f"SELECT 'w', buyer_id, offer_id, SUM(qty) FROM commerce_waiting WHERE {buyers} AND {offers} "
-            "AND state = 'waiting' AND shop_id IS NOT NULL GROUP BY buyer_id, offer_id",
-            [buyers_param, shops_param, buyers_param, offers_param, buyers_param, offers_param],
-            "suui",
+        for at, basket, held, taken, waiting in fetch(
+            "SELECT c.at, (SELECT id FROM commerce_order WHERE buyer_id = c.buyer AND scope_id = c.scope "
+            "AND state = 'open'), "
+            f"(SELECT {live} FROM commerce_line WHERE buyer_id = c.buyer AND shop_id = c.shop AND state = 'held'), "
+            f"(SELECT {live} FROM commerce_line WHERE buyer_id = c.buyer AND offer_id = c.offer "
+            "AND state IN ('held', 'paid')), "
+            "(SELECT SUM(qty) FROM commerce_waiting WHERE buyer_id = c.buyer AND shop_id = c.shop "
+            f"AND offer_id = c.offer AND state = 'waiting') FROM {source}",
+            params,
+            "iuiii",
         ):
-            if kind == "h":
-                self._unpaid[buyer, about] = int(units)
-            else:
-                self._used[buyer, about] = self._used.get((buyer, about), 0) + int(units)
+            buyer, shop, scope, offer = claims[at - 1]
+            if basket is not None:
+                self._baskets[buyer, scope] = basket
+            if held:
+                self._unpaid[buyer, shop] = int(held)
+            self._used[buyer, offer] = int(taken or 0) + int(waiting or 0)
 
     # -- write -------------------------------------------------------------------------------------------------------
 
