@@ -75,10 +75,12 @@ def quietly(*command, cwd=ROOT, hint=""):
         raise Refused("\n".join(filter(None, [output, f"failed: {' '.join(words)}", hint])))
 
 
-def shown(*command):
+def shown(*command, cwd=ROOT):
     """Run with our terminal and return the exit code."""
     sys.stdout.flush()
-    return subprocess.run([str(word) for word in command], cwd=ROOT, env=environment()).returncode
+    words = [str(word) for word in command]
+    words[0] = shutil.which(words[0], path=environment()["PATH"]) or words[0]
+    return subprocess.run(words, cwd=cwd, env=environment()).returncode
 
 
 def become(*command):
@@ -276,6 +278,10 @@ def test(args):
     install("dev")
     build_frontend()
     install_real_parts()
+    if not args:
+        print("tests: the front end's own", flush=True)
+        if failed := shown("npm", "test", cwd=FRONTEND):
+            return failed
     pytest = (PYTHON, "-m", "pytest")
     if any(arg.startswith("--database") for arg in args):
         return shown(*pytest, *args)
@@ -301,6 +307,8 @@ def check(_args):
         ("django", "system check", (*manage, "check")),
         ("docs", "generated pages are current", (*manage, "generate_docs", "--check")),
     ]
+    build_frontend()
+    steps.append(("svelte-check", "types of the front end", svelte_check))
     failed = []
     for tool, what, command in steps:
         print(f"--- {tool}: {what}", flush=True)
@@ -308,6 +316,10 @@ def check(_args):
             failed.append(f"{tool} ({what})")
     print("check: failed: " + ", ".join(failed) if failed else "check: all passed", flush=True)
     return 1 if failed else 0
+
+
+def svelte_check():
+    return shown("npm", "run", "--silent", "check", cwd=FRONTEND)
 
 
 def format_code(_args):
