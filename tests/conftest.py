@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import pytest_django
 
 from tests import processes, services
 
@@ -83,3 +85,26 @@ def django_db_modify_db_settings(
     database = settings.DATABASES["default"]
     if database["ENGINE"].endswith("sqlite3"):
         database.setdefault("TEST", {})["NAME"] = str(tmp_path_factory.mktemp("database") / "test.sqlite3")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker) -> None:
+    """On SQLite the trigger that keeps the audit also keeps Django from emptying tables between tests."""
+    from django.db import connection
+
+    with django_db_blocker.unblock():
+        if connection.vendor == "sqlite":
+            with connection.cursor() as cursor:
+                cursor.execute("DROP TRIGGER audit_entry_no_delete")
+
+
+@pytest.fixture
+def audit_guarded(db: None) -> None:
+    """The trigger again, as the migration makes it, for one test inside its transaction."""
+    from django.db import connection
+
+    if connection.vendor == "sqlite":
+        guards = importlib.import_module("chat.migrations.0002_guards")
+        (statement,) = [sql for sql in guards.SQLITE if "audit_entry_no_delete" in sql]
+        with connection.cursor() as cursor:
+            cursor.execute(statement)

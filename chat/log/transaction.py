@@ -37,11 +37,17 @@ RECEIPT_RETENTION = timedelta(days=7)
 LOCKED_PATIENCE = 3.0
 # A wait this short for a locked head costs less than a smaller batch.
 HEAD_WAIT_MS = 5
-# Any other lock is waited for this long; while those are sought who need one that cannot be had, less.
-LOCK_WAIT_MS = 1_000
+# Any other lock is waited for this long (PostgreSQL looks for deadlocks after one second). While those are sought who
+# need a lock that cannot be had, less.
+LOCK_WAIT_MS = 2_000
 SEARCH_WAIT_MS = 100
 # A failing batch is searched for its poisoned commands for this long, in seconds.
 BISECT_BUDGET = 2.0
+# Postgres: classes of errors that no single command is to blame for. Connection, rollback, resources, locks, operator,
+# system; a statement that takes too long (57014) is somebody's.
+_SERVERS_FAULT = {"08", "40", "53", "55", "57", "58"}
+_CANCELED = "57014"
+_SQLITE_ERROR = 1
 # Postgres: what makes a transaction worth repeating as it is.
 _SERIALIZATION = {"40001", "40P01"}
 _LOCK_TIMEOUT = "55P03"
@@ -58,6 +64,15 @@ def sqlstate(error: BaseException) -> str:
             return str(state)
         cause = cause.__cause__
     return ""
+
+
+def _is_servers_fault(error: Exception) -> bool:
+    """Whether a database error says nothing about the commands. Unknown ones are taken to be: they are repeated."""
+    state = sqlstate(error)
+    if state:
+        return state[:2] in _SERVERS_FAULT and state != _CANCELED
+    # SQLite calls a wrong statement operational, too
+    return getattr(error.__cause__, "sqlite_errorcode", 0) != _SQLITE_ERROR
 
 
 def run(requests: Sequence[Request]) -> Outcome:
@@ -95,10 +110,10 @@ def _run(requests: list[Request], outcome: Outcome, search: _Search, *, retries:
         r.answer, r.error, r.repeated = None, None, False
     try:
         _attempt(requests, outcome, search)
-    except (OperationalError, InterfaceError) as error:
-        _after_database_trouble(requests, outcome, error, search, retries=retries)
     except Exception as error:
-        if retries > 0 and sqlstate(error) == _UNIQUE:
+        if isinstance(error, OperationalError | InterfaceError) and _is_servers_fault(error):
+            _after_database_trouble(requests, outcome, error, search, retries=retries)
+        elif retries > 0 and sqlstate(error) == _UNIQUE:
             _run(requests, outcome, search, retries=retries - 1)
         elif isinstance(error, DatabaseError) and retries > 0 and not connection.is_usable():
             _after_database_trouble(requests, outcome, error, search, retries=retries)
@@ -122,7 +137,7 @@ def _after_database_trouble(
         return
     logger.warning("transaction of %d commands failed: %s %s", len(requests), type(error).__name__, state)
     for r in requests:
-        r.error = busy() if state in _SERIALIZATION else _unavailable()
+        r.answer, r.error = None, busy() if state in _SERIALIZATION else _unavailable()
 
 
 def _unavailable() -> Refused:
@@ -132,6 +147,7 @@ def _unavailable() -> Refused:
 def _bisect(requests: list[Request], outcome: Outcome, error: Exception, search: _Search) -> None:
     if len(requests) == 1:
         request = requests[0]
+        request.answer = None
         if sqlstate(error) == _LOCK_TIMEOUT:
             request.error = busy()
         else:
@@ -144,7 +160,7 @@ def _bisect(requests: list[Request], outcome: Outcome, error: Exception, search:
             "batch of %d commands failed and time to search it is over", len(requests), exc_info=error
         )
         for r in requests:
-            r.error = busy()
+            r.answer, r.error = None, busy()
         return
     middle = len(requests) // 2
     _run(requests[:middle], outcome, search, retries=1)

@@ -112,6 +112,19 @@ def room(owner: str, open: bool = True, name: str = "A room") -> str:
     return str(made)
 
 
+def sister_room(room: str) -> str:
+    """Another room of the same shop, with the same owner."""
+    from chat.log import clock
+    from chat.rooms.models import Room
+    from chat.rooms.services import create_room
+
+    one = Room.objects.get(id=room)
+    made = create_room(
+        tenant_id=one.tenant_id, kind="group", name="Next door", owner_id=one.owner_id, now=clock.now()
+    )
+    return str(made)
+
+
 def new_epoch() -> int:
     from chat.log.streams import new_epoch
 
