@@ -131,6 +131,11 @@ function sanctioned(state: RoomState, body: Body, kind: Sanction['kind']): RoomS
   return { ...state, sanctions: [{ person, name, kind, until, everywhere }, ...rest] }
 }
 
+const withoutStock = (state: RoomState, gone: (key: string) => boolean): RoomState => ({
+  ...state,
+  latest: Object.fromEntries(Object.entries(state.latest).filter(([key]) => !gone(key))),
+})
+
 const byPosition = (a: Offer, b: Offer) => a.position - b.position
 
 const withOffer: Change = (state, offer) =>
@@ -205,14 +210,14 @@ const CHANGES: Record<string, Change> = {
   'member.cleared': (state, body) => withoutMessages(state, (m) => m.person === body.person),
 
   'sale.changed': (state, body) => ({
-    ...state,
+    ...(body.state === 'ended' ? withoutStock(state, (key) => key.startsWith('stock:')) : state),
     // an ended sale is history: a fresh snapshot has none either
     sale: body.state === 'ended' ? null : { ...(body as Sale), offers: state.sale?.sale === body.sale ? state.sale!.offers : [] },
   }),
   'offer.added': withOffer,
   'offer.changed': withOffer,
   'offer.removed': (state, body) =>
-    inSale(state, (sale) => ({
+    inSale(withoutStock(state, (key) => key === `stock:${body.offer}`), (sale) => ({
       offers: sale.offers.filter((o) => o.offer !== body.offer),
       featured: sale.featured === body.offer ? null : sale.featured,
     })),

@@ -176,8 +176,8 @@ const de: Catalogue = {
   'chat.reportWhy': 'Was stimmt damit nicht?',
   'chat.reported': 'Gemeldet. Ein Moderator sieht es sich an.',
   'chat.readAloud': 'Neue Nachrichten dem Screenreader ansagen',
-  'chat.slow': 'Schreiben wieder in {left}',
-  'chat.muted': 'Ein Moderator hat Sie pausiert: {left}',
+  'chat.slow': 'Langsamer Modus: {left}',
+  'chat.muted': 'Vom Moderator pausiert: {left}',
   'role.host': 'Gastgeber',
   'role.moderator': 'Mod',
 

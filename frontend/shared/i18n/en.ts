@@ -102,8 +102,8 @@ export const en = {
   'chat.gone': 'A message that is not there any more',
   'chat.deleted': 'Message deleted',
   'chat.readAloud': 'Announce new messages to screen readers',
-  'chat.slow': 'You can write in {left}',
-  'chat.muted': 'A moderator has paused you: {left}',
+  'chat.slow': 'Slow mode: {left}',
+  'chat.muted': 'Paused by a moderator: {left}',
   'role.host': 'Host',
   'role.moderator': 'Mod',
 
