@@ -21,6 +21,10 @@ CommandThrottle = throttle("command", 1_200)
 MESSAGES_PAGE = 50
 
 
+# [version, value]
+LatestValue = Annotated[list[Any], msgspec.Meta(min_length=2, max_length=2)]
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A command was carried out, durably. `repeated` when an earlier request with the same key had done it."""
 
@@ -38,7 +42,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     time: int
     public: dict[str, Any]
     personal: dict[str, Any]
-    latest: dict[str, tuple[int, Any]]
+    latest: dict[str, LatestValue]
 
 
 class LogEvent(msgspec.Struct, frozen=True):

@@ -1,0 +1,144 @@
+"""REST and sign-in on real servers: what only shows with a socket, a second process or a real HTTP parser."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from uuid_utils.compat import uuid7
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from tests.processes import LiveProcess, live_processes
+from tests.rest.live import PASSWORD, Browser
+from tests.services import PostgresService, RedisService
+
+
+@dataclass
+class Site:
+    process: LiveProcess
+    host: Browser
+    shop: str
+    slug: str
+    room: str
+    product: str
+    order: str
+
+
+@pytest.fixture(scope="module", params=["daphne", "uvicorn"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """A shop with a room, opened by requests alone."""
+    with live_processes(1, server=request.param) as (process,):
+        yield open_site(process)
+
+
+def open_site(process: LiveProcess) -> Site:
+    host = Browser(process).sign_up("host")
+    status, shop = host.call("POST", "/api/v1/shops/", {"name": "Anna", "currency": "EUR"})
+    assert status == 201, shop
+    made = host.command(
+        shop["shop"],
+        "product.create",
+        code="12",
+        title="Scarf",
+        variants=[{"price_minor": 1500, "stock": 10_000}],
+    )
+    room = host.command(shop["shop"], "room.create", kind="sale", name="Tonight")["room"]
+    host.command(room, "sale.schedule", title="Tonight")
+    offer = host.command(room, "offer.add", variant=made["variants"][0])["offer"]
+    host.command(room, "sale.start")
+    claim = host.command(room, "claim.place", offer=offer, qty=1)
+    return Site(process, host, shop["shop"], shop["slug"], room, made["product"], claim["order"])
+
+
+def read_until(socket: ClientConnection, kind: str) -> dict[str, Any]:
+    while True:
+        frame: dict[str, Any] = json.loads(socket.recv(timeout=10))
+        if frame["type"] == kind:
+            return frame
+
+
+def closing_code(socket: ClientConnection, within: float) -> int:
+    """The code with which the server closes, which it must do within so many seconds."""
+    until = time.monotonic() + within
+    try:
+        while True:
+            socket.recv(timeout=max(0.01, until - time.monotonic()))
+    except ConnectionClosed as closed:
+        assert closed.rcvd is not None
+        return closed.rcvd.code
+
+
+def test_a_command_by_request_is_heard_on_the_socket(site: Site) -> None:
+    with site.host.socket() as socket:
+        read_until(socket, "hello")
+        socket.send(json.dumps({"type": "join", "streams": [{"stream": site.room}]}))
+        read_until(socket, "joined")
+        key = str(uuid7())
+        path = f"/api/v1/streams/{site.room}/commands/message.send/"
+        first = site.host.call("POST", path, {"text": "hello"}, **{"Idempotency-Key": key})
+        again = site.host.call("POST", path, {"text": "hello"}, **{"Idempotency-Key": key})
+        assert first[0] == again[0] == 200
+        assert again[1] == {"answer": first[1]["answer"], "repeated": True}
+        sent = [e for e in read_until(socket, "events")["events"] if e["kind"] == "message.sent"]
+        assert [e["body"]["message"] for e in sent] == [first[1]["answer"]["message"]]
+
+
+def test_another_site_can_not_send_with_our_cookie(site: Site) -> None:
+    path = f"/api/v1/streams/{site.room}/commands/message.send/"
+    status, said = site.host.call("POST", path, {"text": "x"}, **{"X-CSRFToken": ""})
+    assert (status, said["code"]) == (403, "csrf.failed")
+    status, said = site.host.call("POST", path, {"text": "x"}, **{"Origin": "https://evil.example"})
+    assert (status, said["code"]) == (403, "csrf.failed")
+
+
+def test_bodies_are_bounded(site: Site) -> None:
+    for size in (70_000, 3_000_000):
+        status, said = site.host.call("POST", "/api/v1/rooms/join/", b'"' + b"x" * size + b'"')
+        assert (status, said["code"]) == (413, "body.too_large")
+
+
+def test_signing_out_closes_the_socket_of_that_session_only(site: Site) -> None:
+    eve = Browser(site.process).sign_up(f"eve-{uuid7().hex}")
+    elsewhere = Browser(site.process)
+    elsewhere.call("GET", "/_allauth/browser/v1/config")
+    email = eve.call("GET", "/api/v1/me/")[1]["email"]
+    assert (
+        elsewhere.call("POST", "/_allauth/browser/v1/auth/login", {"email": email, "password": PASSWORD})[0]
+        == 200
+    )
+    with eve.socket() as mine, elsewhere.socket() as other:
+        assert read_until(mine, "hello")["you"]
+        assert read_until(other, "hello")["you"]
+        eve.call("DELETE", "/_allauth/browser/v1/auth/session")
+        assert closing_code(mine, within=2) == 4401
+        other.send(json.dumps({"type": "ping"}))
+        read_until(other, "pong")
+
+
+def test_a_new_password_closes_every_socket_on_every_process(
+    live_processes: Callable[..., list[LiveProcess]],
+    durable_postgres_server: PostgresService,
+    redis_server: RedisService,
+) -> None:
+    first, second = live_processes(
+        2,
+        server="uvicorn",
+        database_url=durable_postgres_server.create_database("rest_revoke"),
+        redis_url=redis_server.url,
+    )
+    eve = Browser(first).sign_up("eve")
+    with eve.socket() as here, eve.socket(second) as there:
+        assert read_until(here, "hello")["you"]
+        assert read_until(there, "hello")["you"]
+        body = {"current_password": PASSWORD, "new_password": "another long one 8"}
+        status, said = eve.call("POST", "/_allauth/browser/v1/account/password/change", body)
+        assert status == 200, said
+        assert closing_code(here, within=2) == 4401
+        assert closing_code(there, within=2) == 4401
+    # and the page goes on with the session that it has now
+    assert eve.at(second).call("GET", "/api/v1/me/")[1]["person"]
