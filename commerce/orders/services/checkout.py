@@ -11,7 +11,7 @@ from commerce.orders.models import Adjustment, Order
 from commerce.orders.rows import OrderRow
 from commerce.orders.services.basket import Baskets
 from commerce.orders.services.claims import Claims
-from commerce.orders.types import Placed
+from commerce.orders.types import News, Placed
 
 
 class Checkout(Claims, Baskets):
@@ -78,6 +78,9 @@ class Checkout(Claims, Baskets):
         )
         for entry in entries:
             entry.order_id = basket
+        self.news.append(
+            News("order.changed", order.buyer_id, order.shop_id, order.origin_stream, basket)
+        )
 
     def tidy(self, *, order_id: UUID, shop_id: UUID) -> bool:
         """A placed order of which no unit is held any more becomes ``lapsed``. Harmless to repeat; True if it did.
