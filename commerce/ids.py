@@ -18,3 +18,11 @@ def new_id() -> UUID:
     _set(found, "int", _fresh().int)
     _set(found, "is_safe", _UNKNOWN)
     return found
+
+
+def from_hex(text: str) -> UUID:
+    """A UUID from its 32 digits, without the checks of its constructor."""
+    found = _new(UUID)
+    _set(found, "int", int(text, 16))
+    _set(found, "is_safe", _UNKNOWN)
+    return found

@@ -17,6 +17,7 @@ from uuid import UUID
 from django.db import connection, models
 
 from commerce.errors import Conflict
+from commerce.ids import from_hex
 
 Insert = Callable[[type[models.Model], Sequence[str], list[tuple[Any, ...]]], Any]
 """``insert(model, attribute names, rows)``: plain Python values; columns that are not named take their default."""
@@ -62,7 +63,7 @@ def _when(value: datetime | str | None) -> datetime | None:
 
 
 def _uuid(value: str | None) -> UUID | None:
-    return None if value is None else UUID(value)
+    return None if value is None else from_hex(value)
 
 
 def _json(value: Any) -> Any:
@@ -136,8 +137,16 @@ def _adapt(letter: str, values: Sequence[Any]) -> list[Any]:
                 seen[value] = value.isoformat() if _postgres() else stamp(value)
         return [seen[value] for value in values]
     if letter == "u" and not _postgres():
+        if same(values):
+            return [None if values[0] is None else values[0].hex] * len(values)
         return [None if value is None else value.hex for value in values]
     return list(values)
+
+
+def same(values: Sequence[Any]) -> bool:
+    """Whether a column has one value, the very same object, in all rows. Comparing UUIDs costs more than it saves."""
+    first = values[0]
+    return all(value is first for value in values)
 
 
 def _source(columns: list[tuple[str, str, str]], data: list[list[Any]]) -> tuple[list[str], str, list[Any]]:
@@ -149,10 +158,9 @@ def _source(columns: list[tuple[str, str, str]], data: list[list[Any]]) -> tuple
     constants: list[Any] = []
     arrays: list[tuple[str, Any]] = []
     for at, ((_, array, letter), values) in enumerate(zip(columns, data, strict=True)):
-        first = values[0]
-        if at and all(value == first for value in values):
+        if at and (same(values) if letter == "u" else all(value == values[0] for value in values)):
             expressions.append(f"%s::{array[:-2]}")
-            constants.append(first)
+            constants.append(values[0])
         else:
             arrays.append((array, _literal(letter, values)))
             expressions.append(f"v.a{len(arrays)}")

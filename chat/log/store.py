@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from django.db import connection, models
 
@@ -19,63 +19,119 @@ def _is_postgres() -> bool:
     return connection.vendor == "postgresql"
 
 
+# --- reading ------------------------------------------------------------------------------------------------------
+
+_set = object.__setattr__
+_new = object.__new__
+
+
+def _uuid(text: str | None) -> UUID | None:
+    """A UUID from SQLite's column, without the checks of its constructor, which cost four times as much."""
+    if text is None:
+        return None
+    found = _new(UUID)
+    _set(found, "int", int(text, 16))
+    _set(found, "is_safe", SafeUUID.unknown)
+    return found
+
+
+def _moment(value: datetime | str | None) -> datetime | None:
+    """SQLite's columns come as naive moments, what was computed from them as text; both are UTC."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return None if value is None else value.replace(tzinfo=UTC)
+
+
+def _loaded(value: Any) -> Any:
+    return json.loads(value) if isinstance(value, str) else value
+
+
+_READ_SQLITE: dict[str, Callable[[Any], Any]] = {"u": _uuid, "t": _moment, "j": _loaded, "b": bool}
+_READ_POSTGRES: dict[str, Callable[[Any], Any]] = {"j": _loaded}
+
+
+def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
+    """A condition "column is one of these ids" with exactly one parameter, however many ids there are."""
+    if _is_postgres():
+        return f"{column} = ANY(%s::uuid[])", "{" + ",".join([i.hex for i in ids]) + "}"
+    return f"{column} IN (SELECT value FROM json_each(%s))", json.dumps([i.hex for i in ids])  # noqa: S608 - a name of ours
+
+
+def stamp(value: datetime) -> Any:
+    """One moment as a parameter."""
+    return value if _is_postgres() else str(value.astimezone(UTC).replace(tzinfo=None))
+
+
+def fetch(sql: str, params: Sequence[Any], kinds: str) -> list[tuple[Any, ...]]:
+    """Run one SELECT. `kinds` has a letter per column: u uuid, t time, j JSON, b bool, anything else as it comes."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    readers = _READ_POSTGRES if _is_postgres() else _READ_SQLITE
+    converters = [(at, readers[kind]) for at, kind in enumerate(kinds) if kind in readers]
+    if not converters or not rows:
+        return rows
+    columns: list[Any] = list(zip(*rows, strict=True))
+    for at, convert in converters:
+        columns[at] = [convert(value) for value in columns[at]]
+    return list(zip(*columns, strict=True))
+
+
 # --- inserting ----------------------------------------------------------------------------------------------------
 
 
-def _plain(values: Sequence[Any]) -> Sequence[Any]:
-    return values
+def _json_text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else encode(value).decode()
 
 
-def _json_texts(values: Sequence[Any]) -> list[str | None]:
-    return [None if v is None else encode(v).decode() for v in values]
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _uuid_hexes(values: Sequence[Any]) -> list[str | None]:
-    return [None if v is None else v.hex for v in values]
-
-
-def _naive_texts(values: Sequence[Any]) -> list[str | None]:
-    return [None if v is None else str(v.astimezone(UTC).replace(tzinfo=None)) for v in values]
+# How one value of a column is written: as a parameter, and inside a PostgreSQL array literal. The driver's own lists
+# cost several microseconds per element.
+_SQLITE: dict[str, Callable[[Any], Any]] = {
+    "u": lambda v: v.hex,
+    "t": lambda v: str(v.astimezone(UTC).replace(tzinfo=None)),
+    "j": _json_text,
+}
+_POSTGRES: dict[str, Callable[[Any], Any]] = {"j": _json_text}
+_ELEMENT: dict[str, Callable[[Any], str]] = {
+    "u": lambda v: v.hex,
+    "t": lambda v: _quoted(v.isoformat()),
+    "j": lambda v: _quoted(_json_text(v)),
+    "s": _quoted,
+    "i": str,
+}
 
 
 @cache
-def _insert_plan(
-    model: type[models.Model], names: tuple[str, ...], vendor: str, ignore: bool
-) -> tuple[str, list[Callable[[Sequence[Any]], Sequence[Any]]]]:
-    fields = [cast("models.Field[Any, Any]", model._meta.get_field(name)) for name in names]
+def _columns(model: type[models.Model], names: tuple[str, ...]) -> tuple[str, list[tuple[str, str]]]:
+    """The beginning of the INSERT, and (kind letter, PostgreSQL type) of each column."""
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(f.column)) for f in fields)
-    table = quote(model._meta.db_table)
-    converters: list[Callable[[Sequence[Any]], Sequence[Any]]] = []
-    for f in fields:
-        target = f.target_field if isinstance(f, models.ForeignKey) else f
-        if isinstance(target, models.JSONField):
-            converters.append(_json_texts)
-        elif vendor != "postgresql" and isinstance(target, models.UUIDField):
-            converters.append(_uuid_hexes)
-        elif vendor != "postgresql" and isinstance(target, models.DateTimeField):
-            converters.append(_naive_texts)
-        else:
-            converters.append(_plain)
-    if vendor == "postgresql":
-        # one array per column; jsonb travels as text, because arrays of jsonb would be parsed twice
-        arrays = []
-        picks = []
-        for i, f in enumerate(fields):
-            db_type = str(f.db_type(connection)).split("(")[0]
-            is_json = db_type == "jsonb"
-            arrays.append(f"%s::{'text' if is_json else db_type}[]")
-            picks.append(f"c{i}::jsonb" if is_json else f"c{i}")
-        aliases = ", ".join(f"c{i}" for i in range(len(fields)))
-        sql = (
-            f"INSERT INTO {table} ({columns}) SELECT {', '.join(picks)} "  # noqa: S608 - names from models only
-            f"FROM unnest({', '.join(arrays)}) AS rows({aliases})"
+    kinds = []
+    columns = []
+    for name in names:
+        field = cast(Any, model._meta.get_field(name))
+        target = field.target_field if field.is_relation else field
+        letter, db_type = next(
+            (
+                found
+                for kind, found in (
+                    (models.UUIDField, ("u", "uuid")),
+                    (models.DateTimeField, ("t", "timestamptz")),
+                    (models.JSONField, ("j", "jsonb")),
+                    (models.BooleanField, ("i", "boolean")),
+                    (models.IntegerField, ("i", "bigint")),
+                )
+                if isinstance(target, kind)
+            ),
+            ("s", "text"),
         )
-    else:
-        sql = f"INSERT INTO {table} ({columns}) VALUES ({', '.join(['%s'] * len(fields))})"  # noqa: S608
-    if ignore:
-        sql += " ON CONFLICT DO NOTHING"
-    return sql, converters
+        kinds.append((letter, db_type))
+        columns.append(quote(field.column))
+    table = quote(model._meta.db_table)
+    return f"INSERT INTO {table} ({', '.join(columns)}) ", kinds
 
 
 def insert_rows(
@@ -88,27 +144,72 @@ def insert_rows(
     """Insert many rows in one statement, without building model instances.
 
     `names` are field names (`shop` or `shop_id` alike). Values are Python values: UUID, aware datetime, int, str,
-    bool, anything JSON for JSON fields.
+    bool, anything JSON for JSON fields (bytes: JSON that is encoded already). A column with one value in all rows is
+    converted and sent once.
     """
     if not rows:
         return
-    vendor = connection.vendor
-    sql, converters = _insert_plan(model, tuple(names), vendor, ignore_conflicts)
-    columns = [
-        list(convert(values)) for convert, values in zip(converters, zip(*rows, strict=True), strict=True)
-    ]
+    sql, kinds = _columns(model, tuple(names))
+    columns = list(zip(*rows, strict=True))
+    end = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
     with connection.cursor() as cursor:
-        if vendor == "postgresql":
-            cursor.execute(sql, columns)
+        if _is_postgres():
+            source, params = _postgres_source(kinds, columns)
+            cursor.execute(sql + source + end, params)
         else:
-            cursor.executemany(sql, list(zip(*columns, strict=True)))
+            values = [
+                _sqlite_values(letter, values) for (letter, _), values in zip(kinds, columns, strict=True)
+            ]
+            marks = ", ".join(["%s"] * len(kinds))
+            cursor.executemany(f"{sql}VALUES ({marks}){end}", list(zip(*values, strict=True)))
+
+
+def _same(values: Sequence[Any]) -> bool:
+    first = values[0]
+    return all(value is first for value in values)
+
+
+def _sqlite_values(letter: str, values: Sequence[Any]) -> Sequence[Any]:
+    convert = _SQLITE.get(letter)
+    if convert is None:
+        return values
+    if _same(values):
+        return [None if values[0] is None else convert(values[0])] * len(values)
+    return [None if value is None else convert(value) for value in values]
+
+
+def _postgres_source(
+    kinds: Sequence[tuple[str, str]], columns: Sequence[Sequence[Any]]
+) -> tuple[str, list[Any]]:
+    """SELECT … FROM unnest(…): an array per column whose values differ."""
+    picks: list[str] = []
+    constants: list[Any] = []
+    arrays: list[str] = []
+    literals: list[str] = []
+    for at, ((letter, db_type), values) in enumerate(zip(kinds, columns, strict=True)):
+        # the first column is always an array: it says how many rows there are
+        if at and _same(values):
+            convert = _POSTGRES.get(letter)
+            value = values[0] if convert is None or values[0] is None else convert(values[0])
+            picks.append(f"%s::{db_type}")
+            constants.append(value)
+            continue
+        element = _ELEMENT[letter]
+        literals.append("{" + ",".join(["NULL" if v is None else element(v) for v in values]) + "}")
+        # jsonb travels as text, because arrays of jsonb would be parsed twice
+        arrays.append(f"%s::{'text' if letter == 'j' else db_type}[]")
+        name = f"v.a{len(arrays)}"
+        picks.append(f"{name}::jsonb" if letter == "j" else name)
+    names = ", ".join(f"a{at}" for at in range(1, len(arrays) + 1))
+    source = f"SELECT {', '.join(picks)} FROM unnest({', '.join(arrays)}) AS v({names})"  # noqa: S608
+    return source, [*constants, *literals]
 
 
 # --- heads --------------------------------------------------------------------------------------------------------
 
 _HEADS = (
     "SELECT h.stream_id, h.seq, h.epoch, s.kind, s.tenant_id FROM stream_head h JOIN stream s ON s.id = h.stream_id "
-    "WHERE h.stream_id "
+    "WHERE "
 )
 _WAITING = "WITH waiting AS MATERIALIZED (SELECT set_config('lock_timeout', %s, true)) "
 
@@ -120,24 +221,17 @@ def lock_heads(
 
     `lock_wait_ms` bounds the wait for every lock that the transaction takes from here on.
     """
-    ids = sorted(stream_ids)
-    with connection.cursor() as cursor:
-        if _is_postgres():
-            sql = _HEADS + "= ANY(%s) ORDER BY h.stream_id FOR NO KEY UPDATE OF h"
-            params: list[Any] = [ids]
-            if lock_wait_ms is not None:
-                # in the same round trip
-                sql = _WAITING + sql.replace(" WHERE ", " CROSS JOIN waiting WHERE ")
-                params.insert(0, f"{lock_wait_ms}ms")
-            cursor.execute(sql + (" SKIP LOCKED" if skip_locked else ""), params)
-            rows = cursor.fetchall()
-        else:
-            cursor.execute(
-                _HEADS + "IN (SELECT value FROM json_each(%s))",  # noqa: S608 - no values in it
-                [json.dumps([i.hex for i in ids])],
-            )
-            rows = [(UUID(a), b, c, d, UUID(e) if e else None) for a, b, c, d, e in cursor.fetchall()]
-    return {row[0]: Head(*row[1:]) for row in rows}
+    condition, ids = any_of("h.stream_id", stream_ids)
+    sql, params = _HEADS + condition, [ids]
+    if _is_postgres():
+        sql += " ORDER BY h.stream_id FOR NO KEY UPDATE OF h"
+        if lock_wait_ms is not None:
+            # in the same round trip
+            sql = _WAITING + sql.replace(" WHERE ", " CROSS JOIN waiting WHERE ")
+            params.insert(0, f"{lock_wait_ms}ms")
+        if skip_locked:
+            sql += " SKIP LOCKED"
+    return {row[0]: Head(*row[1:]) for row in fetch(sql, params, "uiisu")}
 
 
 def existing_streams(stream_ids: Iterable[UUID]) -> set[UUID]:
@@ -170,29 +264,30 @@ def find_receipts(requests: Sequence[Request]) -> dict[tuple[UUID, UUID], tuple[
     """The stored answers of these requests: {(client id, actor): (fingerprint, answer)}."""
     if not requests:
         return {}
-    ids = list({r.client_id for r in requests})
-    with connection.cursor() as cursor:
-        sql = "SELECT client_id, actor_id, fingerprint, answer FROM receipt WHERE client_id "
-        if _is_postgres():
-            cursor.execute(sql + "= ANY(%s)", [ids])
-            return {
-                (c, a): (f, json.loads(x) if isinstance(x, str) else x) for c, a, f, x in cursor.fetchall()
-            }
-        cursor.execute(
-            sql + "IN (SELECT value FROM json_each(%s))",  # noqa: S608 - no values in it
-            [json.dumps([i.hex for i in ids])],
-        )
-        return {(UUID(c), UUID(a)): (f, json.loads(x)) for c, a, f, x in cursor.fetchall()}
+    condition, ids = any_of("client_id", {r.client_id for r in requests})
+    sql = f"SELECT client_id, actor_id, fingerprint, answer FROM receipt WHERE {condition}"  # noqa: S608
+    return {(c, a): (f, x) for c, a, f, x in fetch(sql, [ids], "uusj")}
 
 
-def write_receipts(requests: Sequence[Request], now: datetime) -> None:
+def write_receipts(requests: Sequence[Request], now: datetime, encoded: dict[int, bytes]) -> None:
+    """Store the answers. `encoded`: those that are encoded already, by the identity of the dictionary."""
     insert_rows(
         Receipt,
         ("client_id", "actor_id", "stream_id", "fingerprint", "answer", "at"),
         # sorted: two batches that carry the same ids must not wait for each other in a circle
         sorted(
-            ((r.client_id, r.actor_id, r.stream_id, r.fingerprint, r.answer, now) for r in requests),
-            key=lambda row: (row[0], row[1]),
+            (
+                (
+                    r.client_id,
+                    r.actor_id,
+                    r.stream_id,
+                    r.fingerprint,
+                    encoded.get(id(r.answer), r.answer),
+                    now,
+                )
+                for r in requests
+            ),
+            key=lambda row: (row[0].int, row[1].int),
         ),
     )
 
@@ -207,7 +302,7 @@ def write_promises(promises: Sequence[Promise], now: datetime) -> None:
         ("id", "stream_id", "name", "payload", "at", "leased_until", "attempts", "failed"),
         [
             (p.id, p.stream_id, p.name, p.payload, p.at or now, None, 0, False)
-            for p in sorted(promises, key=lambda p: p.id)
+            for p in sorted(promises, key=lambda p: p.id.int)
         ],
         ignore_conflicts=True,
     )

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from chat.log import clock, store
@@ -187,8 +188,8 @@ def _attempt(requests: list[Request], outcome: Outcome, search: _Search) -> None
         # a part may have been made by `finish` of none: the list is fixed once loading has begun
         for part in parts:
             part.write(batch.now, store.insert_rows)
-        committed = _write_log(batch)
-        store.write_receipts([r for r in accepted if not r.promised], batch.now)
+        committed, encoded = _write_log(batch)
+        store.write_receipts([r for r in accepted if not r.promised], batch.now, encoded)
         store.keep_promises([r.client_id for r in live if r.promised and _is_settled(r)])
         store.write_promises(list(batch.promises.values()), batch.now)
     for second, first in doubled:
@@ -322,11 +323,11 @@ def _decide(batch: Batch, requests: list[Request]) -> list[Request]:
     """Decide in arrival order. Returns the accepted ones."""
     accepted: list[Request] = []
     refusals = tuple(REFUSALS)
-    oldest = batch.now - RECEIPT_RETENTION
+    oldest_ms = (batch.now - RECEIPT_RETENTION).timestamp() * 1000
     for r in requests:
         if r.error is not None:
             continue
-        if r.client_id.version == 7 and uuid7_time_ms(r.client_id) < oldest.timestamp() * 1000:
+        if r.client_id.version == 7 and uuid7_time_ms(r.client_id) < oldest_ms:
             r.error = Refused("command.too_old")
             continue
         try:
@@ -343,8 +344,12 @@ def uuid7_time_ms(value: UUID) -> int:
     return value.int >> 80
 
 
-def _write_log(batch: Batch) -> list[Committed]:
-    """Number the events, make what readers get of them, store them and the heads."""
+def _write_log(batch: Batch) -> tuple[list[Committed], dict[int, bytes]]:
+    """Number the events, make what readers get of them, store them and the heads.
+
+    Returns what was committed, and the encoded bodies by the identity of the dictionaries, which the batch keeps.
+    """
+    encoded: dict[int, bytes] = {}
     rows = []
     committed = []
     new_seqs = {}
@@ -355,7 +360,12 @@ def _write_log(batch: Batch) -> list[Committed]:
         first = head.seq + 1
         travelling = []
         for seq, e in enumerate(events, first):
-            rows.append((stream_id, seq, e.kind, e.audience, e.person_id, e.body, batch.now))
+            # what is stored, told and answered is encoded once where it is the same
+            body = encoded.get(id(e.body))
+            if body is None:
+                body = encoded[id(e.body)] = encode(e.body)
+            wire = msgspec.Raw(body) if e.wire is e.body else e.wire
+            rows.append((stream_id, seq, e.kind, e.audience, e.person_id, body, batch.now))
             person = e.body.get("person")
             travelling.append(
                 CommittedEvent(
@@ -363,7 +373,7 @@ def _write_log(batch: Batch) -> list[Committed]:
                     e.kind,
                     e.audience,
                     e.person_id,
-                    encode_event(seq, e.kind, moment, e.wire),
+                    encode_event(seq, e.kind, moment, wire),
                     UUID(person) if person else None,
                 )
             )
@@ -372,7 +382,7 @@ def _write_log(batch: Batch) -> list[Committed]:
         committed.append(Committed(stream_id, head.epoch, first, last, tuple(travelling)))
     store.insert_rows(Event, ("stream_id", "seq", "kind", "audience", "person_id", "body", "at"), rows)
     store.write_heads(new_seqs)
-    return committed
+    return committed, encoded
 
 
 def _hydrate_live(events: list[Emitted]) -> None:
@@ -399,8 +409,8 @@ def hydrate(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
     return bodies
 
 
-def encode_event(seq: int, kind: str, at_ms: int, body: dict[str, object]) -> bytes:
-    """An event as every reader gets it, live and in replay."""
+def encode_event(seq: int, kind: str, at_ms: int, body: dict[str, object] | msgspec.Raw) -> bytes:
+    """An event as every reader gets it, live and in replay. `body` may be encoded already."""
     return encode({"seq": seq, "kind": kind, "at": at_ms, "body": body})
 
 

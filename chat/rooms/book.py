@@ -1,3 +1,4 @@
+# ruff: noqa: S608 - column lists and conditions are constants of this package, values are parameters
 """What a batch knows of rooms: the rooms themselves, the people acting in them, their sanctions and recent words."""
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Max, Q
 from uuid_utils.compat import uuid7
 
 from chat.log.batch import Batch, Insert, Part
 from chat.log.errors import Refused, describe
-from chat.messages.models import Message
-from chat.moderation.models import Sanction, SanctionKind
+from chat.log.store import any_of, fetch, stamp
+from chat.moderation.models import SanctionKind
 from chat.rooms.models import Membership, Room
 from chat.rooms.permissions import GUEST, STAFF_ROLES, may
 from chat.rooms.selectors import tenant_roles
@@ -27,6 +27,8 @@ RATE_LIMIT = 12
 # author and the staff only, and the room is told that its feed is thinned.
 CEILING_WINDOW = timedelta(seconds=2)
 CEILING = 60
+
+_ROOM = "id, tenant_id, kind, name, owner_id, open, locked, slow_seconds, archived_at IS NOT NULL"
 
 describe("room.archived", "This room is closed.")
 describe("room.locked", "Only the hosts can write here right now.")
@@ -71,7 +73,7 @@ class RoomBook(Part):
 
     def __init__(self, batch: Batch) -> None:
         super().__init__(batch)
-        self._wanted: set[tuple[UUID, UUID]] = set()
+        self._rooms: set[UUID] = set()
         self._wants_recent: set[UUID] = set()
         self._shown: dict[UUID, int] = {}
         self.rooms: dict[UUID, RoomState] = {}
@@ -83,34 +85,43 @@ class RoomBook(Part):
 
     def want(self, room_id: UUID, people: Iterable[UUID], *, recent: bool = False) -> None:
         """Declare people whose standing in a room will be asked; `recent` with how much they have written lately."""
+        self._rooms.add(room_id)
         for person_id in people:
-            self._wanted.add((room_id, person_id))
-        self._wanted.add((room_id, UUID(int=0)))
+            key = (room_id, person_id)
+            if key not in self._standings:
+                self._standings[key] = Standing()
         if recent:
             self._wants_recent.add(room_id)
 
     def load(self, now: datetime) -> None:
-        room_ids = list({room_id for room_id, _ in self._wanted})
-        people = list({person_id for _, person_id in self._wanted if person_id.int})
-        for row in Room.objects.filter(id__in=room_ids).values_list(
-            "id", "tenant_id", "kind", "name", "owner_id", "open", "locked", "slow_seconds", "archived_at"
+        if not self._rooms:
+            return
+        rooms, room_ids = any_of("id", self._rooms)
+        # the last column says whether the room is archived
+        for row in fetch(f"SELECT {_ROOM} FROM room WHERE {rooms}", [room_ids], "uussubbib"):
+            self.rooms[row[0]] = RoomState(*row)
+        people = {person_id for _, person_id in self._standings}
+        if not people:
+            return
+        rooms, room_ids = any_of("room_id", self._rooms)
+        persons, person_ids = any_of("person_id", people)
+        for room_id, person_id, role in fetch(
+            f"SELECT room_id, person_id, role FROM membership WHERE {rooms} AND {persons}",
+            [room_ids, person_ids],
+            "uus",
         ):
-            self.rooms[row[0]] = RoomState(*row[:8], archived=row[8] is not None)
-        for key in self._wanted:
-            if key[1].int:
-                self._standings[key] = Standing()
-        memberships = Membership.objects.filter(room_id__in=room_ids, person_id__in=people)
-        for room_id, person_id, role in memberships.values_list("room_id", "person_id", "role"):
             standing = self._standings.get((room_id, person_id))
             if standing is not None:
                 standing.role, standing.member = role, True
-        self.names = dict(get_user_model().objects.filter(id__in=people).values_list("id", "name"))
+        condition, ids = any_of("id", people)
+        table = get_user_model()._meta.db_table
+        self.names = dict(fetch(f"SELECT id, name FROM {table} WHERE {condition}", [ids], "us"))
         self._load_shop_staff(people)
-        self._load_sanctions(room_ids, people, now)
+        self._load_sanctions(people, now)
         if self._wants_recent:
             self._load_recent(people, now)
 
-    def _load_shop_staff(self, people: list[UUID]) -> None:
+    def _load_shop_staff(self, people: set[UUID]) -> None:
         """Staff of the shop are at least hosts in its rooms, whether or not they have joined."""
         tenants = {room.tenant_id for room in self.rooms.values()}
         roles = tenant_roles(tenants, people)
@@ -122,15 +133,16 @@ class RoomBook(Part):
             if role is not None and (standing.role not in STAFF_ROLES or role == "owner"):
                 standing.role, standing.member = role, True
 
-    def _load_sanctions(self, room_ids: list[UUID], people: list[UUID], now: datetime) -> None:
-        tenants = {room.tenant_id for room in self.rooms.values()}
-        rows = Sanction.objects.filter(
-            Q(room_id__in=room_ids) | Q(room_id__isnull=True),
-            Q(until__isnull=True) | Q(until__gt=now),
-            tenant_id__in=tenants,
-            person_id__in=people,
-            lifted_at__isnull=True,
-        ).values_list("tenant_id", "room_id", "person_id", "kind", "until")
+    def _load_sanctions(self, people: set[UUID], now: datetime) -> None:
+        rooms, room_ids = any_of("room_id", self._rooms)
+        tenants, tenant_ids = any_of("tenant_id", {room.tenant_id for room in self.rooms.values()})
+        persons, person_ids = any_of("person_id", people)
+        rows = fetch(
+            f"SELECT tenant_id, room_id, person_id, kind, until FROM sanction WHERE {tenants} AND {persons} "
+            f"AND ({rooms} OR room_id IS NULL) AND lifted_at IS NULL AND (until IS NULL OR until > %s)",
+            [tenant_ids, person_ids, room_ids, stamp(now)],
+            "uuust",
+        )
         by_tenant: dict[UUID, list[UUID]] = {}
         for room in self.rooms.values():
             by_tenant.setdefault(room.tenant_id, []).append(room.id)
@@ -147,23 +159,25 @@ class RoomBook(Part):
                 elif kind == SanctionKind.HIDE:
                     standing.hidden = True
 
-    def _load_recent(self, people: list[UUID], now: datetime) -> None:
-        slowest = max(
-            (self.rooms[r].slow_seconds for r in self._wants_recent if r in self.rooms),
-            default=0,
+    def _load_recent(self, people: set[UUID], now: datetime) -> None:
+        rooms, room_ids = any_of("room_id", self._wants_recent)
+        persons, person_ids = any_of("author_id", people)
+        slowest = max((self.rooms[r].slow_seconds for r in self._wants_recent if r in self.rooms), default=0)
+        window = now - RATE_WINDOW
+        since = min(window, now - timedelta(seconds=slowest))
+        self._shown = dict(
+            fetch(
+                f"SELECT room_id, COUNT(*) FROM message WHERE {rooms} AND at > %s AND NOT hidden GROUP BY room_id",
+                [room_ids, stamp(now - CEILING_WINDOW)],
+                "ui",
+            )
         )
-        since = now - max(RATE_WINDOW, timedelta(seconds=slowest))
-        shown = Message.objects.filter(
-            room_id__in=self._wants_recent, at__gt=now - CEILING_WINDOW, hidden=False
-        ).values("room_id")
-        self._shown = dict(shown.annotate(count=Count("id")).values_list("room_id", "count"))
-        rows = (
-            Message.objects.filter(room_id__in=self._wants_recent, author_id__in=people, at__gt=since)
-            .values("room_id", "author_id")
-            .annotate(count=Count("id", filter=Q(at__gt=now - RATE_WINDOW)), last=Max("at"))
-            .values_list("room_id", "author_id", "count", "last")
-        )
-        for room_id, person_id, count, last in rows:
+        for room_id, person_id, count, last in fetch(
+            "SELECT room_id, author_id, SUM(CASE WHEN at > %s THEN 1 ELSE 0 END), MAX(at) FROM message "
+            f"WHERE {rooms} AND {persons} AND at > %s GROUP BY room_id, author_id",
+            [stamp(window), room_ids, person_ids, stamp(since)],
+            "uuit",
+        ):
             standing = self._standings.get((room_id, person_id))
             if standing is not None:
                 standing.recent, standing.last_message_at = count, last

@@ -10,6 +10,7 @@ from uuid import UUID
 from chat.log.batch import Batch, Part
 from chat.log.errors import Refused
 from commerce.shops.models import ShopStaff
+from commerce.sql import any_of, fetch
 
 # What each role of the shop may do behind the counter; rooms have their own table.
 PERMISSIONS: dict[str, frozenset[str]] = {
@@ -27,11 +28,11 @@ ROOM_ROLES = {"owner": "owner", "manager": "host", "host": "host", "packer": "mo
 
 def tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> dict[tuple[UUID, UUID], str]:
     """The answer to `chat.rooms.selectors.use_tenant_roles`: the roles that a shop's staff have in its rooms."""
-    rows = ShopStaff.objects.filter(shop_id__in=list(tenants), person_id__in=list(people))
-    return {
-        (shop_id, person_id): ROOM_ROLES[role]
-        for shop_id, person_id, role in rows.values_list("shop_id", "person_id", "role")
-    }
+    shops, shop_ids = any_of("shop_id", tenants)
+    persons, person_ids = any_of("person_id", people)
+    sql = f"SELECT shop_id, person_id, role FROM commerce_shopstaff WHERE {shops} AND {persons}"  # noqa: S608
+    rows = fetch(sql, [shop_ids, person_ids], "uus")
+    return {(shop_id, person_id): ROOM_ROLES[role] for shop_id, person_id, role in rows}
 
 
 class Staff(Part):

@@ -210,7 +210,7 @@ class Place(_Claiming):
         sales.fetch([r.stream_id for r in requests])
         for r in requests:
             buyer = r.body.buyer or r.actor_id
-            rooms.want(r.stream_id, [r.actor_id, buyer])
+            rooms.want(r.stream_id, [r.actor_id] if buyer is r.actor_id else [r.actor_id, buyer])
             self._declare_claim(batch, r, sales.offer_or_none(r.stream_id, r.body.offer), buyer)
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from chat.log.batch import Batch, Insert, Part
 from chat.log.models import Audience
 from commerce.orders.services import OrderBook
 from commerce.orders.types import ClaimResult, ClaimTerms, News
-from commerce.sql import insert_rows
+from commerce.sql import any_of, fetch, insert_rows
 from commerce.stock.services import PoolCount, StockBook
-from livesale.sales.models import Offer, SaleState
+from livesale.sales.models import Offer
 from livesale.sales.selectors import stock_value, stock_version
 
 # People are reminded this long before their hold lapses, when it is at least twice as long.
@@ -52,7 +52,6 @@ class Goods(Part):
         self.stock = StockBook()
         self.orders = OrderBook(self.stock)
         self._sold_now: dict[UUID, int] = {}
-        self._sold_in: dict[UUID, UUID] = {}
         self._names: dict[UUID, list[str]] = {}
         self._told_now: list[tuple[Offer, Any]] = []
         self._claimed_orders: dict[UUID, set[UUID]] = {}
@@ -120,7 +119,6 @@ class Goods(Part):
         """
         result = self.orders.claim(terms=terms, buyer=buyer, placed_by=placed_by, qty=qty, now=self.batch.now)
         self._claimed_orders.setdefault(terms.origin_stream, set()).add(result.order_id)
-        self._sold_in[terms.offer_id] = terms.origin_stream
         if result.got:
             self._sold_now[terms.offer_id] = self._sold_now.get(terms.offer_id, 0) + result.got
             assert result.hold_until is not None
@@ -168,10 +166,12 @@ class Goods(Part):
     def _tell_counts(self, changed: list[PoolCount]) -> None:
         """Every room that sells from a changed pool hears its count; a room that has claimed hears what it took."""
         counts = {c.id: c for c in changed}
-        rows = (
-            Offer.objects.filter(pool_id__in=counts, removed_at__isnull=True)
-            .exclude(sale__state=SaleState.ENDED)
-            .values_list("id", "room_id", "pool_id", "pool_generation")
+        condition, ids = any_of("o.pool_id", counts)
+        rows = fetch(
+            "SELECT o.id, o.room_id, o.pool_id, o.pool_generation FROM offer o JOIN sale s ON s.id = o.sale_id "  # noqa: S608
+            f"WHERE {condition} AND o.removed_at IS NULL AND s.state <> 'ended'",
+            [ids],
+            "uuui",
         )
         for offer_id, room_id, pool_id, generation in rows:
             count = counts[pool_id]

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from chat.log.batch import Batch, Part
+from chat.log.store import any_of, fetch
 from commerce.orders.types import ClaimTerms
 from livesale.accounts.models import User
 from livesale.sales.models import Offer, Sale
@@ -27,11 +28,10 @@ class Consents(Part):
 
     def load(self, now: datetime) -> None:
         if self._wanted:
-            self._named = dict(
-                User.objects.filter(id__in=self._wanted, show_name_in_summaries=True).values_list(
-                    "id", "name"
-                )
-            )
+            condition, ids = any_of("id", self._wanted)
+            table = User._meta.db_table
+            sql = f"SELECT id, name FROM {table} WHERE {condition} AND show_name_in_summaries"  # noqa: S608
+            self._named = dict(fetch(sql, [ids], "us"))
 
     def shown_name(self, person_id: UUID) -> str:
         """The name the room may hear, or ''."""
