@@ -1,0 +1,69 @@
+"""The probes tell the truth: each fault, and only it, flips the right one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from livesale import health
+from tests.processes import LiveProcess
+from tests.rest.live import Browser
+from tests.services import PostgresService, RedisService, wait_until
+
+
+def ready(process: LiveProcess) -> tuple[int, Any]:
+    return Browser(process).call("GET", "/readyz")
+
+
+def test_migrations_that_are_missing_are_told(client: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "_migrated", False)
+    monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda self, targets: [object()])
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["problems"]) == (503, ["migrations"])
+    monkeypatch.undo()
+    assert client.get("/readyz").status_code == 200
+
+
+def test_who_is_leaving_is_not_ready(client: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.server, "draining", True)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["problems"]) == (503, ["draining"])
+    assert client.get("/livez").status_code == 200
+
+
+@pytest.mark.faults
+def test_faults_of_real_servers(
+    live_processes: Callable[..., list[LiveProcess]],
+    postgres_server: PostgresService,
+    redis_server: RedisService,
+) -> None:
+    (process,) = live_processes(
+        1,
+        server="uvicorn",
+        database_url=postgres_server.create_database("health"),
+        redis_url=redis_server.url,
+    )
+    assert ready(process) == (200, {"ready": True, "problems": [], "degraded": []})
+    eve = Browser(process).sign_up("eve")
+    shop = eve.call("POST", "/api/v1/shops/", {"name": "Eve", "currency": "EUR"})[1]["shop"]
+    with eve.socket() as socket:
+        # with somebody in a stream the process has something to say to the others every few seconds
+        socket.send(json.dumps({"type": "join", "streams": [{"stream": shop}]}))
+        redis_server.kill()
+        wait_until(lambda: ready(process)[1]["degraded"] == ["layer"], what="degraded", seconds=15)
+        assert ready(process)[0] == 200
+        # nobody's request waits for Redis or fails for want of it
+        assert eve.call("POST", "/api/v1/me/ticket/")[0] == 201
+        assert Browser(process).sign_up("adam").call("GET", "/api/v1/me/")[1]["person"]
+        redis_server.restart()
+        wait_until(lambda: ready(process)[1]["degraded"] == [], what="layer is back", seconds=15)
+    postgres_server.kill()
+    wait_until(lambda: ready(process)[1]["problems"] == ["database"], what="not ready", seconds=5)
+    assert Browser(process).call("GET", "/livez")[0] == 200
+    status, said = Browser(process).call("GET", "/api/v1/shops/anna/")
+    assert (status, said["code"], said["temporary"]) == (503, "server.unavailable", True)
+    postgres_server.start()
+    wait_until(lambda: ready(process)[0] == 200, what="ready again", seconds=10)
