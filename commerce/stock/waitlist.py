@@ -119,7 +119,7 @@ class WaitList:
             self._queues.setdefault(entry.pool_id, deque()).append(entry)
         return entry
 
-    def offered(self, entry: Entry, qty: int, line_id: UUID, now: datetime) -> bool:
+    def offered(self, entry: Entry, qty: int, line_id: UUID) -> bool:
         """The turn has come for ``qty`` of the entry's units. True when the entry waits for nothing more."""
         if qty < entry.qty:
             entry.qty -= qty

@@ -78,9 +78,7 @@ class Checkout(Claims, Baskets):
         )
         for entry in entries:
             entry.order_id = basket
-        self.news.append(
-            News("order.changed", order.buyer_id, order.shop_id, order.origin_stream, basket)
-        )
+        self.news.append(News("order.changed", order.buyer_id, order.shop_id, order.origin_stream, basket))
 
     def tidy(self, *, order_id: UUID, shop_id: UUID) -> bool:
         """A placed order of which no unit is held any more becomes ``lapsed``. Harmless to repeat; True if it did.

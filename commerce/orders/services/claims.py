@@ -158,7 +158,7 @@ class Claims(Core):
             line = self._hold(
                 terms, pool, entry.order_id, entry.buyer, entry.placed_by, qty, self.now, turn=True
             )
-            if waitlist.offered(entry, qty, line.id, self.now):
+            if waitlist.offered(entry, qty, line.id):
                 self.stock.count_waiting(pool, -1)
             self._tell_line("turn.offered", line, qty=qty, hold_until=line.hold_until)
 
