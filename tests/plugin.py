@@ -49,5 +49,16 @@ def _choose(engine: str, config: pytest.Config) -> None:
         os.environ["DATABASE_URL"] = server.url("postgres")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is about the other engine: `@pytest.mark.only("postgres")`, `@pytest.mark.only("sqlite")`."""
+    engine = os.environ[_CHOSEN]
+    foreign = [
+        item for item in items if (mark := item.get_closest_marker("only")) and engine not in mark.args
+    ]
+    if foreign:
+        config.hook.pytest_deselected(items=foreign)
+        items[:] = [item for item in items if item not in set(foreign)]
+
+
 def pytest_report_header() -> str:
     return f"database: {os.environ[_CHOSEN]}"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
 
 from chat.log import registry
 from tests.chat.world import World
@@ -20,12 +19,6 @@ def world(db: None) -> World:
 def lasting_world(transactional_db: None) -> World:
     """The same, committed: for tests with several connections."""
     return World.create()
-
-
-@pytest.fixture
-def postgres_only() -> None:
-    if connection.vendor != "postgresql":
-        pytest.skip("rows are locked by PostgreSQL only; SQLite has one writer")
 
 
 @pytest.fixture(autouse=True)

@@ -155,7 +155,7 @@ def test_a_promise_whose_lease_ran_out_is_still_kept_once(lasting_world: World):
 # --- PostgreSQL's own -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("postgres_only")
+@pytest.mark.only("postgres")
 def test_a_deadlock_is_retried_and_nobody_hears_of_it(lasting_world: World):
     world = lasting_world
     taken, other_waits = threading.Event(), threading.Event()
@@ -187,7 +187,7 @@ def test_a_deadlock_is_retried_and_nobody_hears_of_it(lasting_world: World):
     assert counted(world.room) == 1
 
 
-@pytest.mark.usefixtures("postgres_only")
+@pytest.mark.only("postgres")
 @pytest.mark.parametrize(("failures", "code"), [(1, None), (2, "server.busy")])
 def test_a_serialization_failure_is_retried_once(lasting_world: World, failures: int, code: str | None):
     world = lasting_world
@@ -206,7 +206,7 @@ def test_a_serialization_failure_is_retried_once(lasting_world: World, failures:
     assert counted(world.room) == (0 if code else 3)
 
 
-@pytest.mark.usefixtures("postgres_only")
+@pytest.mark.only("postgres")
 def test_a_head_that_somebody_holds_delays_its_stream_only(lasting_world: World):
     world = lasting_world
     other = world.another_room()
@@ -225,7 +225,7 @@ def test_a_head_that_somebody_holds_delays_its_stream_only(lasting_world: World)
         assert (stuck.error, stuck.answer) == (None, {"total": 1})
 
 
-@pytest.mark.usefixtures("postgres_only")
+@pytest.mark.only("postgres")
 def test_patience_with_a_locked_head_ends_in_busy_and_the_order_is_kept(lasting_world: World, monkeypatch):
     world = lasting_world
     with outside() as psql, serving():
@@ -243,7 +243,7 @@ def test_patience_with_a_locked_head_ends_in_busy_and_the_order_is_kept(lasting_
         assert [r.answer for r in again] == [{"total": 1}, {"total": 3}]
 
 
-@pytest.mark.usefixtures("postgres_only")
+@pytest.mark.only("postgres")
 def test_of_a_batch_only_those_who_need_a_lock_that_cannot_be_had_are_told_to_wait(
     lasting_world: World, monkeypatch
 ):
@@ -263,7 +263,7 @@ def test_of_a_batch_only_those_who_need_a_lock_that_cannot_be_had_are_told_to_wa
     assert [r.error.code if r.error else None for r in batch] == [None, "server.busy", None, None]
 
 
-@pytest.mark.usefixtures("postgres_only")
+@pytest.mark.only("postgres")
 def test_a_link_cut_around_commit_loses_nothing_and_doubles_nothing(lasting_world: World):
     """The wire is cut just before COMMIT arrives, or when it has been carried out and nobody was told."""
     world = lasting_world
@@ -297,7 +297,7 @@ def test_a_link_cut_around_commit_loses_nothing_and_doubles_nothing(lasting_worl
     assert numbers(world.room) == list(range(1, len(numbers(world.room)) + 1))
 
 
-@pytest.mark.usefixtures("postgres_only")
+@pytest.mark.only("postgres")
 def test_a_server_that_throws_everybody_out_costs_nothing(lasting_world: World):
     world = lasting_world
     stop = threading.Event()

@@ -98,10 +98,9 @@ def test_a_refused_decision_leaves_no_trace_in_its_batch(db: None) -> None:
     assert world.counts() == (0, 3, 0, 0)
 
 
+@pytest.mark.only("sqlite")  # PostgreSQL rightly scans small tables
 def test_no_read_of_a_batch_scans_a_table(db: None) -> None:
     """A batch late in a sale must cost what the first one did. SQLite says how it would read, whatever the size."""
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL rightly scans small tables")
     world = World.create(units=1)
     world.claim(person(), 2)
     terms, buyer, batch = world.terms(), person(), world.batch()
@@ -169,9 +168,8 @@ def test_threads_do_not_oversell(transactional_db: None) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.only("postgres")  # on SQLite BEGIN IMMEDIATE is the lock
 def test_without_the_lock_they_would(transactional_db: None) -> None:
-    if connection.vendor == "sqlite":
-        pytest.skip("on SQLite BEGIN IMMEDIATE is the lock")
     world = World.create(units=20)
     race(world, Unlocked, attempts=80, threads=4)
     assert Line.objects.count() > 20
@@ -179,9 +177,8 @@ def test_without_the_lock_they_would(transactional_db: None) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.only("postgres")  # on SQLite BEGIN IMMEDIATE is the lock
 def test_without_the_lock_the_guard_still_refuses(transactional_db: None) -> None:
-    if connection.vendor == "sqlite":
-        pytest.skip("on SQLite BEGIN IMMEDIATE is the lock")
 
     class Guarded(Unlocked):
         guards = StockBook.guards
