@@ -42,7 +42,7 @@ class Autopilot:
         self._link = Link(crowd.socket, token, [crowd.room, crowd.shop], self._heard)
         self._products: list[dict[str, Any]] = []
         self._drive = drive
-        self._mine_until = 0.0
+        self._expected: dict[str, float] = {}
         self._said: set[str] = set()
         self._drops: dict[str, float] = {}
         self._away_until = 0.0
@@ -82,11 +82,26 @@ class Autopilot:
 
     def _own(self, kind: str, body: dict[str, Any]) -> bool:
         """Whether a change was made by this script, or by time: a drop that was over."""
-        if self._now() < self._mine_until:
+        if kind == "sale.changed":
+            subjects = {f"{body['state']} {body['featured']}"}
+        else:
+            subjects = {body["offer"], body["variant"]} if kind == "offer.changed" else set()
+        if any(self._expected.get(s, 0) > self._now() for s in subjects):
             return True
         if kind == "offer.changed" and body["drop"] is None:
             return self._drops.pop(body["offer"], float("inf")) <= self._view.now() + 500
         return False
+
+    def _expect(self, name: str, body: dict[str, Any], seconds: float) -> None:
+        """An own command's events, so that they are not taken for somebody else's."""
+        sale = self._view.sale or {"state": "", "featured": None}
+        state = {"sale.start": "live", "sale.resume": "live", "sale.schedule": "scheduled"}.get(
+            name, sale["state"]
+        )
+        featured = body["offer"] if name in {"offer.feature", "drop.open"} else sale["featured"]
+        for subject in (f"{state} {featured}", body.get("offer"), body.get("variant")):
+            if subject:
+                self._expected[subject] = self._now() + seconds
 
     def _step_back(self) -> None:
         if self._drive and self._now() >= self._away_until:
@@ -134,11 +149,11 @@ class Autopilot:
         task.add_done_callback(self._tasks.discard)
 
     async def _do(self, name: str, stream: str = "", **body: Any) -> dict[str, Any]:
-        self._mine_until = self._now() + 30
+        self._expect(name, body, 30)
         try:
             return await self._link.do(stream or self._crowd.room, name, body)
         finally:
-            self._mine_until = self._now() + ECHO
+            self._expect(name, body, ECHO)
 
     async def _say(self, text: str, reply_to: str | None = None) -> None:
         self._said.add(text)

@@ -116,15 +116,18 @@ def _coarseness(radius: float) -> int:
 
 
 def _ramp(stops: Sequence[tuple[float, str | Colour]], length: int) -> Image.Image:
-    strip = Image.new("RGB", (256, 1))
-    for i in range(256):
-        at = i / 255
+    steps = 64
+    row = []
+    for i in range(steps):
+        at = i / (steps - 1)
         for (a, one), (b, two) in pairwise(stops):
             if at <= b:
-                strip.putpixel((i, 0), mix(one, two, 0 if b == a else max(0.0, (at - a) / (b - a))))
+                row.append(mix(one, two, 0 if b == a else max(0.0, (at - a) / (b - a))))
                 break
         else:
-            strip.putpixel((i, 0), colour(stops[-1][1]))
+            row.append(colour(stops[-1][1]))
+    strip = Image.new("RGB", (steps, 1))
+    strip.putdata(row)
     return strip.resize((max(1, length), 1), Image.Resampling.BICUBIC)
 
 
@@ -146,7 +149,7 @@ class Canvas:
         self._k, self._x, self._y = before
 
     def finished(self) -> Image.Image:
-        return self.image.resize(self.size, Image.Resampling.LANCZOS)
+        return self.image.reduce(SUPERSAMPLED)
 
     # --- inside -------------------------------------------------------------------------------------------------
 
@@ -170,7 +173,8 @@ class Canvas:
         if isinstance(paint, str) or (isinstance(paint, tuple) and isinstance(paint[0], int)):
             return Image.new("RGB", size, colour(paint))
         strip = _ramp(paint, size[0] if across else size[1])  # type: ignore[arg-type]
-        return strip.resize(size) if across else strip.rotate(-90, expand=True).resize(size)
+        strip = strip if across else strip.rotate(-90, expand=True)
+        return strip.resize(size, Image.Resampling.NEAREST)
 
     # --- shapes -------------------------------------------------------------------------------------------------
 
