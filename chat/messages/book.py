@@ -31,7 +31,8 @@ class MessageBook(Part):
     def __init__(self, batch: Batch) -> None:
         super().__init__(batch)
         self._wanted: set[UUID] = set()
-        self._wanted_of: set[tuple[UUID, UUID]] = set()
+        self._wanted_pins_of: set[tuple[UUID, UUID]] = set()
+        self._pinned_of: dict[tuple[UUID, UUID], set[UUID]] = {}
         self.known: dict[UUID, Known] = {}
         self._new: list[tuple[object, ...]] = []
         self._deleted: list[UUID] = []
@@ -45,7 +46,18 @@ class MessageBook(Part):
     def want(self, message_id: UUID) -> None:
         self._wanted.add(message_id)
 
+    def want_pins_of(self, room_id: UUID, person_id: UUID) -> None:
+        """Declare that everything a person has written in a room may be deleted."""
+        self._wanted_pins_of.add((room_id, person_id))
+
     def load(self, now: datetime) -> None:
+        if self._wanted_pins_of:
+            rooms_cleared, people = zip(*self._wanted_pins_of, strict=True)
+            pins = Pin.objects.filter(room_id__in=set(rooms_cleared), message__author_id__in=set(people))
+            for room_id, person_id, message_id in pins.values_list(
+                "room_id", "message__author_id", "message_id"
+            ):
+                self._pinned_of.setdefault((room_id, person_id), set()).add(message_id)
         if not self._wanted:
             return
         rows = Message.objects.filter(id__in=self._wanted).values_list(
@@ -87,20 +99,34 @@ class MessageBook(Part):
         known.deleted = True
         self._deleted.append(known.id)
 
-    def clear(self, room_id: UUID, person_id: UUID) -> None:
-        """Delete everything a person has written in a room."""
+    def clear(self, room_id: UUID, person_id: UUID) -> list[UUID]:
+        """Delete everything a person has written in a room so far; returns which of it was pinned."""
         self._cleared.append((room_id, person_id))
+        # what this batch has added is not in the table yet; what it adds later stays
+        for i, row in enumerate(self._new):
+            if (row[2], row[3]) == (room_id, person_id):
+                self._new[i] = (*row[:4], "", *row[5:8], self.batch.now)
+        pinned = self._pinned_of.pop((room_id, person_id), set())
         for known in self.known.values():
-            if known.room_id == room_id and known.author_id == person_id:
+            if (known.room_id, known.author_id) == (room_id, person_id):
                 known.deleted = True
+        self.pinned -= pinned
+        self.pin_counts[room_id] -= len(pinned)
+        for message_id in pinned:
+            self._pins[message_id] = None
+        return sorted(pinned)
 
     def pin(self, known: Known, tenant_id: UUID, by: UUID) -> None:
         self.pinned.add(known.id)
+        self._pinned_of.setdefault((known.room_id, known.author_id), set()).add(known.id)
         self.pin_counts[known.room_id] += 1
+        # the latest pin is the last of the batch
+        self._pins.pop(known.id, None)
         self._pins[known.id] = (tenant_id, known.room_id, by)
 
     def unpin(self, known: Known) -> None:
         self.pinned.discard(known.id)
+        self._pinned_of.get((known.room_id, known.author_id), set()).discard(known.id)
         self.pin_counts[known.room_id] -= 1
         self._pins[known.id] = None
 
@@ -109,6 +135,10 @@ class MessageBook(Part):
         self._reports.append((uuid7(), tenant_id, known.room_id, known.id, by, reason, self.batch.now, None))
 
     def write(self, now: datetime, insert: Insert) -> None:
+        for room_id, person_id in self._cleared:
+            mine = Message.objects.filter(room_id=room_id, author_id=person_id, deleted_at__isnull=True)
+            Pin.objects.filter(message__in=mine).delete()
+            mine.update(text="", deleted_at=now)
         insert(
             Message,
             ("id", "tenant_id", "room_id", "author_id", "text", "reply_to", "hidden", "at", "deleted_at"),
@@ -117,10 +147,6 @@ class MessageBook(Part):
         if self._deleted:
             Message.objects.filter(id__in=self._deleted).update(text="", deleted_at=now)
             Pin.objects.filter(message_id__in=self._deleted).delete()
-        for room_id, person_id in self._cleared:
-            mine = Message.objects.filter(room_id=room_id, author_id=person_id, deleted_at__isnull=True)
-            Pin.objects.filter(message__in=mine).delete()
-            mine.update(text="", deleted_at=now)
         if self._pins:
             Pin.objects.filter(message_id__in=list(self._pins)).delete()
             insert(

@@ -94,6 +94,7 @@ class SanctionBook(Part):
         super().__init__(batch)
         self._new: list[tuple[Any, ...]] = []
         self._lifted: list[tuple[UUID, UUID | None, UUID]] = []
+        self._replaced: list[tuple[UUID, UUID | None, UUID, str]] = []
 
     def lay(
         self,
@@ -105,6 +106,10 @@ class SanctionBook(Part):
         until: datetime | None,
         by: Request,
     ) -> None:
+        """Lay a sanction in the place of an earlier one of its kind."""
+        replaced = (tenant_id, room_id, person_id, kind)
+        self._replaced.append(replaced)
+        self._new = [n for n in self._new if n[1:5] != replaced]
         self._new.append(
             (
                 uuid7(),
@@ -129,6 +134,11 @@ class SanctionBook(Part):
             where = Q(room_id__isnull=True) if room_id is None else Q(room_id=room_id)
             Sanction.objects.filter(
                 where, tenant_id=tenant_id, person_id=person_id, lifted_at__isnull=True
+            ).update(lifted_at=now)
+        for tenant_id, room_id, person_id, kind in self._replaced:
+            where = Q(room_id__isnull=True) if room_id is None else Q(room_id=room_id)
+            Sanction.objects.filter(
+                where, tenant_id=tenant_id, person_id=person_id, kind=kind, lifted_at__isnull=True
             ).update(lifted_at=now)
         insert(
             Sanction,
@@ -333,12 +343,19 @@ class ClearMember(_Against):
     permission = "member.clear"
     removes = True
 
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        super().declare(batch, requests)
+        for r in requests:
+            batch.part(MessageBook).want_pins_of(r.stream_id, r.body.person)
+
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         self.target(batch, request)
         room = batch.part(RoomBook).room(request.stream_id)
-        batch.part(MessageBook).clear(room.id, request.body.person)
+        unpinned = batch.part(MessageBook).clear(room.id, request.body.person)
         for let_go in _on_removal:
             let_go(batch, room.id, request.body.person)
         batch.part(Audit).add(request, "member.clear", target_id=request.body.person)
         batch.emit(room.id, "member.cleared", {"person": str(request.body.person)})
+        for message_id in unpinned:
+            batch.emit(room.id, "message.unpinned", {"message": str(message_id)})
         return {}

@@ -21,7 +21,7 @@ def person(name: str) -> UUID:
     return User.objects.create(name=name).id
 
 
-def request(stream: UUID, name: str, actor: UUID, *, id: UUID | None = None, **body: Any) -> Request:
+def request(stream: UUID, name: str, actor: UUID, /, *, id: UUID | None = None, **body: Any) -> Request:
     return execute.build(stream, name, body, actor_id=actor, client_id=id)
 
 
