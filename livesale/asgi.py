@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.conf import settings
 from django.core.asgi import get_asgi_application
 from django.urls import path
 
@@ -24,4 +25,9 @@ server.start()
 # Channels routes ASGI applications with Django's path(), which is typed for views
 _sockets: Any = path("ws/", server.application)  # type: ignore[arg-type]
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": URLRouter([_sockets])})
+_by_protocol = ProtocolTypeRouter({"http": django_application, "websocket": URLRouter([_sockets])})
+
+
+async def application(scope: Any, receive: Any, send: Any) -> None:
+    """Where the site is mounted is for its settings to say: daphne would believe any client's `Daphne-Root-Path`."""
+    await _by_protocol({**scope, "root_path": settings.FORCE_SCRIPT_NAME or ""}, receive, send)

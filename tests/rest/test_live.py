@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -94,6 +95,18 @@ def test_another_site_can_not_send_with_our_cookie(site: Site) -> None:
     assert (status, said["code"]) == (403, "csrf.failed")
     status, said = site.host.call("POST", path, {"text": "x"}, **{"Origin": "https://evil.example"})
     assert (status, said["code"]) == (403, "csrf.failed")
+
+
+def test_no_client_says_where_the_site_is(site: Site) -> None:
+    forged = {"Daphne-Root-Path": "/evil", "X-Forwarded-Prefix": "/evil", "X-Forwarded-Proto": "https"}
+    for path in ("/admin/", "/host/"):
+        connection = http.client.HTTPConnection("127.0.0.1", site.process.port, timeout=30)
+        connection.request("GET", path, headers=forged)
+        answer = connection.getresponse()
+        assert answer.status == 302
+        assert "evil" not in str(answer.headers["Location"])
+        assert str(answer.headers["Location"]).startswith("/")
+        connection.close()
 
 
 def test_bodies_are_bounded(site: Site) -> None:
