@@ -14,7 +14,7 @@ from django.core.files.storage import default_storage
 
 from chat.log import clock
 from chat.log.execute import execute
-from chat.rooms.models import Membership, Room
+from chat.rooms.models import Invite, Membership, Room
 from commerce.catalogue.media import add_media
 from commerce.catalogue.models import Media, Product, Variant
 from commerce.shops.models import DeliveryOption, Shop
@@ -51,9 +51,14 @@ def find() -> Seeded | None:
         return None
     if not Sale.objects.filter(room_id=rooms[goods.SALE_ROOM], started_at__isnull=False).exists():
         return None
-    host_id = shop.owner_id
-    code = execute(rooms[goods.GROUP_ROOM], "invite.create", {"hours": 24}, actor_id=host_id).answer["code"]
-    return Seeded(shop.id, shop.slug, rooms[goods.SALE_ROOM], rooms[goods.GROUP_ROOM], code)
+    group = rooms[goods.GROUP_ROOM]
+    lasting = Invite.objects.filter(
+        room_id=group, revoked_at__isnull=True, expires_at__isnull=True, uses_left__isnull=True
+    )
+    code = lasting.values_list("code", flat=True).first()
+    if code is None:
+        code = execute(group, "invite.create", {}, actor_id=shop.owner_id).answer["code"]
+    return Seeded(shop.id, shop.slug, rooms[goods.SALE_ROOM], group, code)
 
 
 def seed(*, crowd: int, progress: Progress = lambda what, done, of: None) -> Seeded:

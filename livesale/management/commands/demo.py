@@ -59,7 +59,11 @@ class Command(BaseCommand):
         lock = place.only_one()
         try:
             self._prepare(options)
-            seeded = None if options["empty"] else self._seed(crowd, options["quiet"])
+            if options["empty"]:
+                seeded = None
+                self._warn_of_goods()
+            else:
+                seeded = self._seed(crowd, options["quiet"])
             self._serve(host, options, seeded, crowd)
         finally:
             if lock is not None:
@@ -85,6 +89,14 @@ class Command(BaseCommand):
                 raise CommandError(f"The database cannot be used: {error}") from None
             if fresh and place.database_file() is not None:
                 place.mark()
+
+    def _warn_of_goods(self) -> None:
+        from livesale.demo import seed
+
+        if seed.find() is not None:
+            self.stdout.write(
+                "The demo's shop is still here from an earlier run; `--empty --reset` begins without it."
+            )
 
     def _seed(self, crowd: int, quiet: bool) -> Any:
         from commerce.shops.models import Shop
