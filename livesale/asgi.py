@@ -30,4 +30,5 @@ _by_protocol = ProtocolTypeRouter({"http": django_application, "websocket": URLR
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Where the site is mounted is for its settings to say: daphne would believe any client's `Daphne-Root-Path`."""
-    await _by_protocol({**scope, "root_path": settings.FORCE_SCRIPT_NAME or ""}, receive, send)
+    here: Any = {**scope, "root_path": settings.FORCE_SCRIPT_NAME or ""}
+    await _by_protocol(here, receive, send)
