@@ -40,7 +40,10 @@ class MessageBook(Part):
         self._pins: dict[UUID, tuple[UUID, UUID, UUID] | None] = {}
         self._reports: list[tuple[object, ...]] = []
         self.pinned: set[UUID] = set()
+        # by whom, settled or not: nobody reports a message twice
         self.reported: set[tuple[UUID, UUID]] = set()
+        self.open_reports: Counter[UUID] = Counter()
+        self._settled: set[UUID] = set()
         self.pin_counts: Counter[UUID] = Counter()
 
     def want(self, message_id: UUID) -> None:
@@ -70,9 +73,13 @@ class MessageBook(Part):
         self.pinned = set(
             Pin.objects.filter(message_id__in=self._wanted).values_list("message_id", flat=True)
         )
-        self.reported = set(
-            MessageReport.objects.filter(message_id__in=self._wanted).values_list("message_id", "reporter_id")
-        )
+        reports = MessageReport.objects.filter(message_id__in=self._wanted)
+        for message_id, reporter_id, settled_at in reports.values_list(
+            "message_id", "reporter_id", "settled_at"
+        ):
+            self.reported.add((message_id, reporter_id))
+            if settled_at is None:
+                self.open_reports[message_id] += 1
 
     def find(self, message_id: UUID, room_id: UUID) -> Known | None:
         """A message of that room that is still there."""
@@ -132,9 +139,20 @@ class MessageBook(Part):
 
     def report(self, known: Known, tenant_id: UUID, by: UUID, reason: str) -> None:
         self.reported.add((known.id, by))
+        self.open_reports[known.id] += 1
         self._reports.append((uuid7(), tenant_id, known.room_id, known.id, by, reason, self.batch.now, None))
 
+    def settle(self, known: Known) -> None:
+        """The staff have looked at the reports of a message and let it stand."""
+        self.open_reports[known.id] = 0
+        self._reports = [(*row[:7], self.batch.now) if row[3] == known.id else row for row in self._reports]
+        self._settled.add(known.id)
+
     def write(self, now: datetime, insert: Insert) -> None:
+        if self._settled:
+            MessageReport.objects.filter(message_id__in=self._settled, settled_at__isnull=True).update(
+                settled_at=now
+            )
         for room_id, person_id in self._cleared:
             mine = Message.objects.filter(room_id=room_id, author_id=person_id, deleted_at__isnull=True)
             Pin.objects.filter(message__in=mine).delete()

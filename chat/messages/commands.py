@@ -56,6 +56,12 @@ class ReportMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     reason: Reason = ""
 
 
+class SettleReports(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The staff have looked at what was reported and let the message stand."""
+
+    message: UUID
+
+
 def send_message(
     batch: Batch, room_id: UUID, person_id: UUID, text: str, reply_to: UUID | None
 ) -> dict[str, Any]:
@@ -215,8 +221,23 @@ class Report(_OnMessage):
                 {
                     "message": str(known.id),
                     "person": str(known.author_id),
-                    "reports": sum(1 for m, _ in messages.reported if m == known.id),
+                    "reports": messages.open_reports[known.id],
                 },
                 audience=Audience.STAFF,
+            )
+        return {}
+
+
+@command("message.settle", SettleReports)
+class Settle(_OnMessage):
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        rooms, messages = batch.part(RoomBook), batch.part(MessageBook)
+        rooms.require(request.stream_id, request.actor_id, "message.delete")
+        known = self.message(batch, request)
+        if messages.open_reports[known.id]:
+            messages.settle(known)
+            batch.part(Audit).add(request, "message.settle", target_id=known.author_id, message=str(known.id))
+            batch.emit(
+                request.stream_id, "reports.settled", {"message": str(known.id)}, audience=Audience.STAFF
             )
         return {}

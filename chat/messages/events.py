@@ -31,8 +31,8 @@ class MessageBody(msgspec.Struct):
     thinned: bool = False
 
 
-class MessageDeleted(msgspec.Struct):
-    """A message is gone for everyone."""
+class MessageNamed(msgspec.Struct):
+    """A message that was deleted or unpinned, or whose reports were settled."""
 
     message: UUID
 
@@ -79,10 +79,11 @@ def _hydrate_pinned(bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 MESSAGE_SENT = event("message.sent", MessageBody, hydrate=_hydrate_sent)
-MESSAGE_DELETED = event("message.deleted", MessageDeleted)
+MESSAGE_DELETED = event("message.deleted", MessageNamed)
 MESSAGE_PINNED = event("message.pinned", MessagePinned, hydrate=_hydrate_pinned)
-MESSAGE_UNPINNED = event("message.unpinned", MessageDeleted)
+MESSAGE_UNPINNED = event("message.unpinned", MessageNamed)
 MESSAGE_REPORTED = event("message.reported", MessageReported)
+REPORTS_SETTLED = event("reports.settled", MessageNamed)
 
 snapshot_part("room", "messages", personal=latest_messages)
 snapshot_part("room", "pins", public=pins)

@@ -194,6 +194,8 @@ const CHANGES: Record<string, Change> = {
     reports: put(state.reports, { message, person, reports }, (r) => r.message === message),
   }),
 
+  'reports.settled': (state, body) => ({ ...state, reports: state.reports.filter((r) => r.message !== body.message) }),
+
   'room.changed': (state, body) => ({ ...state, room: { ...state.room, ...body } }),
 
   'member.appointed': (state, body) =>

@@ -62,6 +62,8 @@ class Reader:
                     known[0]["reports"] = body["reports"]
                 else:
                     s["reports"] = [*s["reports"], body]
+            case "reports.settled":
+                s["reports"] = [r for r in s["reports"] if r["message"] != body["message"]]
             case "room.changed":
                 s["room"] = body
             case "member.joined" if body["person"] == self.person:

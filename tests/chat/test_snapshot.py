@@ -62,6 +62,7 @@ class Life:
             lambda: ("message.delete", pick([anybody, staff]), {"message": self.message()}),
             lambda: ("message.pin", staff, {"message": self.message(), "pinned": self.random.random() < 0.7}),
             lambda: ("message.report", anybody, {"message": self.message()}),
+            lambda: ("message.settle", staff, {"message": self.message()}),
             lambda: ("member.join", pick([self.leaver, self.villain]), {}),
             lambda: ("member.leave", pick([self.leaver, self.villain]), {}),
             lambda: ("member.timeout", staff, {"person": target, "seconds": pick([10, 30, 50])}),

@@ -157,6 +157,7 @@ const de: DeskCatalogue = {
   'mod.noReports': 'Keine offenen Meldungen.',
   'mod.reported': { one: '{n} Meldung', other: '{n} Meldungen' },
   'mod.delete': 'Löschen',
+  'mod.settle': 'Stehen lassen',
   'mod.look': 'Mehr',
   'mod.sanctions': 'In Kraft',
   'mod.noSanctions': 'Niemand ist pausiert oder ausgeschlossen.',

@@ -166,6 +166,7 @@ export const en = {
   'mod.noReports': 'No open reports.',
   'mod.reported': { one: '{n} report', other: '{n} reports' },
   'mod.delete': 'Delete',
+  'mod.settle': 'Let it stand',
   'mod.look': 'More',
   'mod.sanctions': 'In force',
   'mod.noSanctions': 'Nobody is paused or banned.',

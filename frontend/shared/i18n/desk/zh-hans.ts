@@ -157,6 +157,7 @@ const zh: DeskCatalogue = {
   'mod.noReports': '没有待处理的举报。',
   'mod.reported': { other: '{n} 次举报' },
   'mod.delete': '删除',
+  'mod.settle': '保留',
   'mod.look': '更多',
   'mod.sanctions': '生效中',
   'mod.noSanctions': '没有人被禁言或封禁。',
