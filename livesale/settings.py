@@ -108,7 +108,7 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 
 REDIS_URL = env("REDIS_URL", default="")
-# memory | redis | pubsub
+# memory | redis | pubsub | the dotted path of a class that takes the same hosts
 CHANNEL_LAYER = env("CHANNEL_LAYER", default="pubsub" if REDIS_URL else "memory")
 
 
@@ -126,7 +126,7 @@ def _channel_layer(kind: str) -> dict[str, Any]:
             "CONFIG": {"hosts": [host]},
         },
     }
-    return layers[kind]
+    return layers.get(kind) or {"BACKEND": kind, "CONFIG": {"hosts": [host]}}
 
 
 CHANNEL_LAYERS = {"default": _channel_layer(CHANNEL_LAYER)}

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.processes import LiveProcess, live_processes
+from tests import services
+from tests.processes import LiveProcess, environment, live_processes, manage
 from tests.services import PostgresService, RedisService
 from tests.wire.backstage import Backstage
 from tests.wire.client import Wire
@@ -40,6 +41,14 @@ class House:
         async with self.wire(process, **options) as wire:
             await wire.auth(self.backstage.ticket(person=person))
             yield wire
+
+
+def migrated(database_url: str) -> str:
+    """The same address, with our tables behind it."""
+    folder = services.temporary_folder("migrate")
+    manage(environment(folder, database_url=database_url), "migrate", "--verbosity", "0")
+    services.remove_folder(folder)
+    return database_url
 
 
 @contextmanager
