@@ -13,12 +13,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 STATUS_EVERY = 60.0
+# When the demo is gone, sockets have this long to close, in seconds.
+LAST_WORDS = 3.0
 
 
 def _setup() -> None:
@@ -102,6 +105,8 @@ def _end_with_parent(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) 
         while sys.stdin.buffer.read(1024):
             pass
         loop.call_soon_threadsafe(task.cancel)
+        time.sleep(LAST_WORDS)
+        os._exit(0)
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -76,9 +76,8 @@ class Link:
             async for text in socket:
                 await self._frame(socket, json.loads(text))
         finally:
+            # not awaited: that would swallow the end of this task when both come at once
             pings.cancel()
-            with suppress(asyncio.CancelledError):
-                await pings
 
     async def _ping(self, socket: ClientConnection) -> None:
         with suppress(WebSocketException):

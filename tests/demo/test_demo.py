@@ -172,6 +172,14 @@ async def test_an_evening(folder: Path) -> None:
         again.kill()
     processes.manage(demo.env, "verify")
 
+    killed = Demo(folder, "--crowd", "6", "--pace", "8")
+    try:
+        killed.wait_for("Ctrl-C", 60)
+        await _hear(killed, {"message.sent"}, 40)
+    finally:
+        killed.kill()
+    services.wait_until(lambda: not killed.children(), what="the end of a killed demo's crowd", seconds=8)
+
 
 def test_a_port_in_use_is_a_sentence(folder: Path) -> None:
     import socket
