@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 from io import StringIO
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
+from django.test import Client
 from django.urls import get_resolver
 from uuid_utils.compat import uuid7
 
@@ -272,6 +274,30 @@ def test_pictures_are_added_by_staff_to_their_own_products(world: ShopWorld, oth
         f"{API}shops/{world.slug}/products/{world.product}/media/", {}, content_type="application/json"
     )
     assert json.status_code == 415
+
+
+def test_a_page_sends_pictures_with_its_csrf_token(world: ShopWorld, settings: Any, tmp_path: Path) -> None:
+    from io import BytesIO
+
+    from PIL import Image
+
+    settings.MEDIA_ROOT = tmp_path
+    file = BytesIO()
+    Image.new("RGB", (200, 100)).save(file, "PNG")
+    page = Client(enforce_csrf_checks=True)
+    page.force_login(world.owner)
+    token = page.get("/").cookies["csrftoken"].value
+    path = f"{API}shops/{world.slug}/products/{world.product}/media/"
+
+    def send(**headers: str) -> Any:
+        file.seek(0)
+        file.name = "a.png"
+        return page.post(path, {"file": file, "alt": "Mittens"}, headers=headers)
+
+    assert send().json()["code"] == "csrf.failed"
+    answer = send(**{"X-CSRFToken": token})
+    assert answer.status_code == 201, answer.content
+    assert answer.json()["alt"] == "Mittens"
 
 
 # Every read route, with a test above in which somebody of another shop asks. A new route is added here with its test.
