@@ -93,6 +93,10 @@ class CountHandler(_Counting):
             case "sql":
                 with connection.cursor() as cursor:
                     cursor.execute("SELECT * FROM no_such_table")
+            case "slow":
+                with connection.cursor() as cursor:
+                    cursor.execute("SET LOCAL statement_timeout = '10ms'")
+                    cursor.execute("SELECT pg_sleep(10)")
         return count(batch, request.stream_id, request.actor_id, request.body.by)
 
 

@@ -1,0 +1,386 @@
+"""The hub by itself: ranges in any order, holes, pruning, restores, sockets that come and go meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+import weakref
+from collections.abc import AsyncIterator
+from uuid import UUID, uuid4
+
+import pytest
+from channels.layers import InMemoryChannelLayer
+
+from chat.log import reading
+from chat.log.batch import Committed, CommittedEvent
+from chat.log.models import Audience
+from chat.log.transaction import encode_event
+from chat.log.visibility import Viewer
+from chat.realtime import hub as hub_module
+from chat.realtime.hub import Hub
+from chat.realtime.layer import Layer
+from chat.realtime.outbox import Outbox
+
+PERSON = UUID(int=5)
+
+
+class FakeLog:
+    """The log behind the readers, without a database: public events, every fifth for one person."""
+
+    def __init__(self) -> None:
+        self.stream = uuid4()
+        self.seq = self.floor = 0
+        self.epoch = 1
+        self.reads = 0
+        self.fails = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def event(self, seq: int) -> CommittedEvent:
+        private = seq % 5 == 0
+        return CommittedEvent(
+            seq,
+            "fake",
+            Audience.PERSON if private else Audience.PUBLIC,
+            PERSON if private else None,
+            encode_event(seq, "fake", 0, {"n": seq}),
+        )
+
+    def commit(self, count: int = 1) -> Committed:
+        first, self.seq = self.seq + 1, self.seq + count
+        events = tuple(self.event(n) for n in range(first, self.seq + 1))
+        return Committed(self.stream, self.epoch, first, self.seq, events)
+
+    async def run(self, function, *args):
+        """As `Readers.run`."""
+        self.reads += 1
+        await self.gate.wait()
+        if self.fails:
+            self.fails -= 1
+            raise RuntimeError("the database is away")
+        if function is reading.positions:
+            return {self.stream: reading.Position("room", None, self.seq, self.floor, self.epoch)}
+        if function is reading.events_after:
+            _, after, upto = args
+            await asyncio.sleep(0)
+            return [self.event(n) for n in range(max(after, self.floor) + 1, upto + 1)][:500]
+        if function is hub_module._heads_and_values:
+            return await self.run(reading.positions), {}
+        raise AssertionError(function)
+
+
+class FakeSocket:
+    def __init__(self, person_id: UUID | None = None) -> None:
+        self.person_id = person_id
+        self.sent: list[dict] = []
+        self.rejoined = 0
+        self.outbox = Outbox(self._take)
+        self._sender = self.outbox.start()
+
+    async def _take(self, message: dict) -> None:
+        if message["type"] == "websocket.send":
+            self.sent.append(json.loads(message["text"]))
+
+    def rejoin(self, stream_id: UUID) -> None:
+        self.rejoined += 1
+
+    def put_out(self, stream_id: UUID, code: str) -> None:
+        raise AssertionError("nobody is put out here")
+
+    async def end(self) -> None:
+        self._sender.cancel()
+        await asyncio.gather(self._sender, return_exceptions=True)
+
+    @property
+    def seqs(self) -> list[int]:
+        return [e["seq"] for f in self.sent if f["type"] == "events" for e in f["events"]]
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        return [(f["first"], f["last"]) for f in self.sent if f["type"] == "events"]
+
+
+@pytest.fixture
+def log() -> FakeLog:
+    return FakeLog()
+
+
+@pytest.fixture
+async def hub(log: FakeLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
+    monkeypatch.setattr(hub_module, "TICK", 0.0)
+    monkeypatch.setattr(hub_module, "HOLE_PATIENCE", 0.001)
+    monkeypatch.setattr(hub_module, "UNSUBSCRIBE_AFTER", 0.0)
+    made = Hub(Layer(InMemoryChannelLayer()), log)  # type: ignore[arg-type]
+    yield made
+    await made.stop()
+
+
+async def come(hub: Hub, log: FakeLog, person: UUID | None = None) -> FakeSocket:
+    socket = FakeSocket(person)
+    follower = await hub.follow(socket, log.stream)  # type: ignore[arg-type]
+    follower.release(log.seq, Viewer(person))
+    return socket
+
+
+async def until(true) -> None:
+    async with asyncio.timeout(5):
+        while not true():  # noqa: ASYNC110 - any of many things
+            await asyncio.sleep(0)
+
+
+def assert_whole(socket: FakeSocket, after: int, upto: int) -> None:
+    seen = [n for n in range(after + 1, upto + 1) if n % 5 or socket.person_id == PERSON]
+    assert socket.seqs == seen
+    assert [first for first, _ in socket.ranges] == [after + 1, *(last + 1 for _, last in socket.ranges[:-1])]
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_late_repeated_lost_and_shuffled_doorbells_make_one_unbroken_log(
+    hub: Hub, log: FakeLog, seed: int
+):
+    dice = random.Random(seed)
+    sockets = [await come(hub, log), await come(hub, log, PERSON)]
+    rung = [c for c in (log.commit(dice.randint(1, 4)) for _ in range(60)) if dice.random() > 0.3]
+    rung += [c for c in rung if dice.random() < 0.2]
+    rung.sort(key=lambda c: c.first + dice.uniform(0, 12))
+    for committed in rung:
+        hub.deliver(committed)
+        if dice.random() < 0.3:
+            await asyncio.sleep(0)
+    await hub.beacon_once()
+    hub.flush()
+    await until(lambda: all(s.ranges and s.ranges[-1][1] == log.seq for s in sockets))
+    for socket in sockets:
+        assert_whole(socket, 0, log.seq)
+        await socket.end()
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_socket_that_comes_in_the_middle_gets_the_rest_and_nothing_twice(
+    hub: Hub, log: FakeLog, seed: int
+):
+    dice = random.Random(seed)
+    first = await come(hub, log)
+    hub.deliver(log.commit(3))
+    held_back = [log.commit(dice.randint(1, 3)) for _ in range(4)]
+    late = FakeSocket()
+    joining = asyncio.ensure_future(hub.follow(late, log.stream))  # type: ignore[arg-type]
+    for committed in held_back[:2]:
+        hub.deliver(committed)
+        await asyncio.sleep(0)
+    follower = await joining
+    # the log is read now: all of it is there, though not all of it has been heard
+    known = log.seq
+    if dice.random() < 0.5:
+        hub.deliver(held_back[2])
+    follower.release(known, Viewer(None))
+    # one doorbell carries what the newcomer has and what it has not
+    both = Committed(
+        log.stream, 1, held_back[3].first, log.seq + 2, (*held_back[3].events, *log.commit(2).events)
+    )
+    hub.deliver(held_back[2])
+    hub.deliver(both)
+    hub.flush()
+    await until(lambda: late.ranges and late.ranges[-1][1] == log.seq and first.ranges[-1][1] == log.seq)
+    assert_whole(late, known, log.seq)
+    assert_whole(first, 0, log.seq)
+    for socket in (first, late):
+        await socket.end()
+
+
+async def test_a_doorbell_that_overlaps_what_was_heard_adds_what_is_new(hub: Hub, log: FakeLog):
+    socket = await come(hub, log)
+    first = log.commit(3)
+    hub.deliver(first)
+    more = log.commit(2)
+    hub.deliver(Committed(log.stream, 1, 2, log.seq, (*first.events[1:], *more.events)))
+    hub.deliver(first)
+    await until(lambda: socket.ranges and socket.ranges[-1][1] == log.seq)
+    assert_whole(socket, 0, log.seq)
+    await socket.end()
+
+
+async def test_a_hole_of_many_pages_is_filled_and_one_that_is_too_large_is_not(hub: Hub, log: FakeLog):
+    socket = await come(hub, log)
+    log.commit(1_700)
+    hub.deliver(log.commit())
+    await until(lambda: socket.ranges and socket.ranges[-1][1] == log.seq)
+    assert_whole(socket, 0, log.seq)
+    assert socket.rejoined == 0
+
+    log.commit(hub_module.HOLE_LIMIT + 1)
+    hub.deliver(log.commit())
+    await until(lambda: socket.rejoined)
+    assert hub.position_of(log.stream) == log.seq
+    await socket.end()
+
+
+async def test_what_was_pruned_before_it_was_heard_brings_a_snapshot(hub: Hub, log: FakeLog):
+    socket = await come(hub, log)
+    log.commit(10)
+    log.floor = 8
+    hub.deliver(log.commit())
+    await until(lambda: socket.rejoined)
+    assert socket.seqs == []
+    log.floor = log.commit(5).last
+    await hub.beacon_once()
+    assert socket.rejoined == 2
+    await socket.end()
+
+
+async def test_after_a_restore_old_numbers_are_forgotten_and_old_news_ignored(hub: Hub, log: FakeLog):
+    socket = await come(hub, log)
+    hub.deliver(log.commit(9))
+    stale = log.commit(1)
+    log.seq, log.epoch = 4, 2
+    hub.deliver(log.commit(1))
+    await until(lambda: socket.rejoined)
+    assert hub.position_of(log.stream) == 5
+    hub.deliver(stale)
+    assert hub.position_of(log.stream) == 5
+    log.epoch = 3
+    await hub.beacon_once()
+    assert socket.rejoined == 2
+    await socket.end()
+
+
+async def test_a_socket_that_goes_while_it_comes_leaves_nothing_behind(hub: Hub, log: FakeLog):
+    log.gate.clear()
+    gone, stays = FakeSocket(), FakeSocket()
+    first = asyncio.ensure_future(hub.follow(gone, log.stream))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    hub.unfollow(gone, log.stream)  # type: ignore[arg-type]
+    # the stream is opened anew while it is still being opened
+    second = asyncio.ensure_future(hub.follow(stays, log.stream))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    log.gate.set()
+    left, here = await first, await second
+    assert not hub.follows(left)
+    assert hub.follows(here)
+    here.release(log.seq, Viewer(None))
+    hub.deliver(log.commit())
+    await until(lambda: stays.seqs == [1])
+    assert gone.sent == []
+    hub.unfollow(stays, log.stream)  # type: ignore[arg-type]
+    assert hub._watches == {}
+    for socket in (gone, stays):
+        await socket.end()
+
+
+async def test_a_log_that_cannot_be_read_is_said_and_the_next_try_works(hub: Hub, log: FakeLog):
+    log.fails = 1
+    socket = FakeSocket()
+    with pytest.raises(Exception, match="unavailable"):
+        await hub.follow(socket, log.stream)  # type: ignore[arg-type]
+    assert hub._watches == {}
+    assert hub.follows(await hub.follow(socket, log.stream))  # type: ignore[arg-type]
+    await socket.end()
+
+
+async def test_closed_sockets_are_forgotten(hub: Hub, log: FakeLog):
+    sockets = [await come(hub, log, PERSON) for _ in range(20)]
+    for socket in sockets:
+        hub.add_person(PERSON, socket)  # type: ignore[arg-type]
+    references = [weakref.ref(s) for s in sockets]
+    for socket in sockets:
+        hub.unfollow(socket, log.stream)  # type: ignore[arg-type]
+        hub.drop_person(PERSON, socket)  # type: ignore[arg-type]
+        await socket.end()
+    await asyncio.sleep(0.01)
+    del sockets, socket
+    import gc
+
+    gc.collect()
+    assert [r() for r in references if r() is not None] == []
+    assert (hub._watches, hub._people) == ({}, {})
+
+
+async def test_a_joining_socket_does_not_wait_for_a_layer_that_hangs(log: FakeLog):
+    class Hanging:
+        async def new_channel(self) -> str:
+            await asyncio.Event().wait()
+            return ""
+
+    hub = Hub(Layer(Hanging()), log)  # type: ignore[arg-type]
+    hub.start()
+    hub_module_patience = hub_module.SUBSCRIBE_PATIENCE
+    hub_module.SUBSCRIBE_PATIENCE = 0.01
+    try:
+        socket = await come(hub, log)
+        hub.deliver(log.commit())
+        await until(lambda: socket.seqs == [1])
+        await socket.end()
+    finally:
+        hub_module.SUBSCRIBE_PATIENCE = hub_module_patience
+        for task in list(hub._tasks):
+            task.cancel()
+        await asyncio.gather(*hub._tasks, return_exceptions=True)
+
+
+# --- what waits for one socket --------------------------------------------------------------------------------------
+
+
+async def test_latest_values_of_a_slow_reader_are_merged_and_stay_few():
+    sent: list[dict] = []
+    gate = asyncio.Event()
+
+    async def slow(message: dict) -> None:
+        await gate.wait()
+        sent.append(message)
+
+    outbox = Outbox(slow)
+    sender = outbox.start()
+    outbox.put("first")
+    await asyncio.sleep(0)
+    stream = uuid4()
+    names = ["a", "b", "c", "d"]
+    for version, some in enumerate(
+        itertools.chain(*(itertools.combinations(names, n) for n in (1, 2, 3, 4))), 1
+    ):
+        outbox.put_values(stream, "shared", dict.fromkeys(some, (version, version)))
+    gate.set()
+    await until(lambda: len(sent) == 2)
+    values = json.loads(sent[1]["text"])["values"]
+    assert values == {"a": [15, 15], "b": [15, 15], "c": [15, 15], "d": [15, 15]}
+    outbox.put_values(stream, "shared", {"a": (16, 16)})
+    await until(lambda: len(sent) == 3)
+    # nothing waited: the frame that everybody gets is the one that leaves
+    assert sent[2]["text"] == "shared"
+    sender.cancel()
+    await asyncio.gather(sender, return_exceptions=True)
+
+
+async def test_the_log_lane_is_full_or_whole_never_thinned():
+    sent: list[dict] = []
+
+    async def take(message: dict) -> None:
+        sent.append(message)
+
+    outbox = Outbox(take)
+    sender = outbox.start()
+    for n in range(40):
+        outbox.put(f"{n}" + "x" * 7_000)
+    await sender
+    assert [m["type"] for m in sent] == ["websocket.close"]
+    assert sent[0]["code"] == 4000
+    outbox.put("late")
+    assert outbox.waiting > 0
+
+
+@pytest.mark.parametrize(("flush", "texts"), [(True, ["a", "b", "bye"]), (False, ["bye"])])
+async def test_a_close_lets_what_waits_leave_first_where_that_is_asked(flush: bool, texts: list[str]):
+    from chat.realtime.closing import CloseCode
+
+    sent: list[dict] = []
+
+    async def take(message: dict) -> None:
+        sent.append(message)
+
+    outbox = Outbox(take)
+    outbox.put("a")
+    outbox.put("b")
+    outbox.close(CloseCode.GOING_AWAY, "bye", flush=flush)
+    await outbox.start()
+    assert [m.get("text", m.get("code")) for m in sent] == [*texts, 4001]
