@@ -23,6 +23,7 @@ from commerce.stock.models import Pool
 from livesale.accounts.models import User
 from livesale.backoffice.staff import Staff
 from livesale.claims.goods import Goods
+from livesale.sales.models import Offer, SaleState
 
 describe("staff.unknown", "Nobody with that address has an account here yet. Ask them to sign up first.")
 describe("room.signed_in", "Only the shop's staff can open sale rooms.")
@@ -64,6 +65,12 @@ class UpdateProduct(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 class ArchiveProduct(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Take a product out of the shop. Orders keep what they have."""
+
+    product: UUID
+
+
+class TellProduct(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Something about a product has changed beside the log: a picture."""
 
     product: UUID
 
@@ -191,6 +198,23 @@ class Archive(_InShop):
         if archive_product(shop_id=shop_id, product_id=request.body.product, now=batch.now):
             batch.part(Audit).add(request, "product.archive", target_id=request.body.product)
             self.tell_product(batch, request, request.body.product)
+        return {}
+
+
+@command("product.told", TellProduct, on=("shop",), system=True)
+class Told(Handler):
+    """The shop hears of the product as it is now, and so does every room that sells it."""
+
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        pass
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        batch.emit(request.stream_id, "product.changed", {"product": str(request.body.product)})
+        offers = Offer.objects.filter(
+            tenant_id=request.stream_id, product_id=request.body.product, removed_at__isnull=True
+        ).exclude(sale__state=SaleState.ENDED)
+        for offer_id, room_id in offers.values_list("id", "room_id"):
+            batch.follow_up(room_id, "offer.told", {"offer": offer_id}, key=f"{offer_id} {request.client_id}")
         return {}
 
 

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 
 from chat.log import clock, reading
 from chat.log.errors import Refused, describe
+from chat.log.execute import execute
 from chat.rooms.events import RoomCard
 from chat.rooms.models import Room
 from chat.rooms.selectors import room_card
@@ -205,5 +206,6 @@ class MediaView(Api):
             now=clock.now(),
             alt=asked.POST.get("alt", "").replace("\x00", ""),
         )
+        execute(found.id, "product.told", {"product": str(product)})
         renditions = {width: default_storage.url(r["file"]) for width, r in media.renditions.items()}
         return json_response(PictureAnswer(media.id, media.alt, renditions), status=201)

@@ -143,6 +143,12 @@ class CloseDrop(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     offer: UUID
 
 
+class TellOffer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The product of an offer has changed: a picture."""
+
+    offer: UUID
+
+
 class DropDue(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A drop's time is up."""
 
@@ -511,4 +517,17 @@ class Due(Handler):
         offer = batch.part(SaleBook).offer(request.stream_id, request.body.offer)
         if offer.is_drop and offer.drop_closes_at is not None and offer.drop_closes_at <= batch.now:
             close_drop(batch, offer, actor_id=None)
+        return {}
+
+
+@command("offer.told", TellOffer, system=True)
+class Told(Handler):
+    """The room hears of an offer as it is now."""
+
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        batch.part(SaleBook).fetch([r.stream_id for r in requests])
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        offer = batch.part(SaleBook).offer(request.stream_id, request.body.offer)
+        batch.emit(request.stream_id, "offer.changed", {"offer": str(offer.id)})
         return {}

@@ -224,7 +224,8 @@ person claims three times, the first time begins a basket. {arguments.rounds} ro
 in alternating order, after one that is dropped; ratios are made inside a round.
 
 *Through the lane*: `chat.log.lane`, the handlers of `livesale.claims` with permissions, limits, receipts, stock,
-basket, line, ledger, log and promises; answers come back to an event loop as those of sockets do. No socket, no fan-out.
+basket, line, ledger, log and promises; answers come back to an event loop as those of sockets do. No socket, no
+fan-out.
 *By ORM*: `tests/bench/naive.py`, one transaction per claim with `select_for_update` and ORM rows, which writes the same
 tables and gives the same answers, on the better of 1 and 8 threads. After each run the log must be without gaps, the
 units of the lines must be those that were answered, every claim must have one event and one receipt, and `manage.py
