@@ -108,14 +108,58 @@ async def test_losses_repeats_and_an_emptied_or_killed_redis_are_made_good(
         assert done["repeated"] > 0
         assert done["filled"] > 0
 
-        redis_server.kill()
+        for away, back in (
+            (redis_server.kill, redis_server.start),
+            (redis_server.pause, redis_server.resume),
+        ):
+            away()
+            room = backstage.room(owner=owner)
+            async with contextlib.AsyncExitStack() as stack:
+                # sockets come in, people write, everybody hears
+                readers = await listen(stack, house, room)
+                await say_all(house, room, writers)
+                await assert_converged(house, room, readers)
+            back()
+
         room = backstage.room(owner=owner)
         async with contextlib.AsyncExitStack() as stack:
-            # sockets come in, people write, everybody hears
             readers = await listen(stack, house, room)
-            await say_all(house, room, writers)
-            await assert_converged(house, room, readers)
-            redis_server.start()
+            await die_while_writing(house, room, writers)
+            log = backstage.log(stream=room)
+            for reader in readers:
+                await reader.wait(
+                    lambda f: f["type"] == "events" and f["last"] == len(log), "the end of the log"
+                )
+                assert [e["seq"] for e in reader.events(room)] == list(range(1, len(log) + 1))
+
+
+async def die_while_writing(house: House, room: str, writers: list[str]) -> None:
+    """The first process is killed in the middle: what it has acknowledged is there, and nothing is there twice."""
+    async with contextlib.AsyncExitStack() as stack:
+        wires = [await stack.enter_async_context(house.enter(person)) for person in writers]
+        sent = {
+            await wire.do(room, "message.send", {"text": f"text {n}"}): wire
+            for n in range(4)
+            for wire in wires
+        }
+        await wires[0].expect("ack")
+        await asyncio.to_thread(house.first.kill9)
+        for wire in wires:
+            await wire.expect_close()
+        acknowledged = {f["id"] for wire in wires for f in wire.frames if f["type"] == "ack"}
+    written = len(house.backstage.log(stream=room))
+    assert len(acknowledged) <= written <= len(sent)
+    house.first.start()
+    for n, wire in enumerate(wires):
+        mine = [command for command, w in sent.items() if w is wire]
+        async with house.enter(writers[n]) as again:
+            await again.send("ask", ids=mine)
+            answers = (await again.expect("told"))["answers"]
+            assert {command for command in mine if command in acknowledged} <= {
+                c for c, a in answers.items() if a
+            }
+            written -= sum(answer is not None for answer in answers.values())
+    assert written == 0
 
 
 async def test_without_repair_the_same_readers_are_left_behind(
