@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import get_token
+from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.utils.cache import add_never_cache_headers
@@ -28,9 +29,10 @@ from chat.rooms.permissions import STAFF_ROLES
 from chat.rooms.selectors import roles_in
 from commerce.catalogue.models import Media
 from commerce.shops.models import Shop
-from commerce.shops.selectors import shop_by_slug, staff_roles
+from commerce.shops.selectors import staff_roles
 from livesale.accounts.models import User
 from livesale.rest.errors import plain_page
+from livesale.rest.shops import find_shop
 
 _NOT_BUILT = (DjangoViteAssetNotFoundError, DjangoViteConfigNotFoundError, DjangoViteManifestError)
 
@@ -133,9 +135,13 @@ def room(request: HttpRequest, room: UUID) -> HttpResponse:
 
 @require_safe
 def storefront(request: HttpRequest, slug: str) -> HttpResponse:
-    shop = shop_by_slug(slug)
-    if shop is None:
-        return plain_page(Refused("shop.unknown"))
+    """A shop's own page. Its id leads there too: that is all that an order knows of its shop."""
+    try:
+        shop = find_shop(slug)
+    except Refused as refusal:
+        return plain_page(refusal)
+    if shop.slug != slug:
+        return redirect("storefront", slug=shop.slug)
     picture = ""
     first = Media.objects.filter(shop_id=shop.id, product__archived_at__isnull=True).order_by("id").first()
     if first is not None and "1080" in first.renditions:

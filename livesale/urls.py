@@ -29,6 +29,7 @@ urlpatterns = [
     path("host/<uuid:room>/", pages.host, name="host-room"),
     path("mod/<uuid:room>/", pages.moderator, name="moderator"),
     path("i/<slug:code>/", pages.invitation, name="invitation"),
+    path("account/", pages.account, {"view": "profile"}, name="account"),
     path("account/login", pages.account, {"view": "login"}, name="login"),
     path("account/signup", pages.account, {"view": "signup"}, name="signup"),
     path("account/verify/<str:key>", pages.account, {"view": "verify"}),

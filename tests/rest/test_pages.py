@@ -45,6 +45,12 @@ def boot(answer: Any) -> dict[str, Any]:
     return made
 
 
+def test_the_id_of_a_shop_leads_to_its_page(world: ShopWorld) -> None:
+    answer = client(None).get(f"/s/{world.shop}/")
+    assert (answer.status_code, answer["Location"]) == (302, f"/s/{world.slug}/")
+    assert client(None).get(f"/s/{world.room}/").status_code == 404
+
+
 def test_every_page_opens_for_those_who_may(world: ShopWorld) -> None:
     code = world.do(world.closed, "invite.create")["code"]
     pages = {
@@ -54,6 +60,7 @@ def test_every_page_opens_for_those_who_may(world: ShopWorld) -> None:
         "/host/": "host",
         f"/host/{world.room}/": "host",
         f"/mod/{world.room}/": "moderator",
+        "/account/": "account",
         "/account/login": "account",
         "/account/signup": "account",
         "/account/verify/MQ:1:abc": "account",
