@@ -1,12 +1,33 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { brotliCompressSync, constants, gzipSync } from 'node:zlib'
 import { svelte } from '@sveltejs/vite-plugin-svelte'
+import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 
 // One entry per page; Django finds the built files through dist/.vite/manifest.json.
 const pages = ['home', 'room', 'host', 'moderator', 'account', 'storefront']
 
+/** Compressed once, when building: the server hands out x.js.br or x.js.gz where they lie beside x.js. */
+function compressed(): Plugin {
+  return {
+    name: 'compressed',
+    apply: 'build',
+    writeBundle({ dir }, bundle) {
+      for (const name of Object.keys(bundle).filter((name) => /\.(js|css)$/.test(name))) {
+        const path = join(dir!, name)
+        const text = readFileSync(path)
+        if (text.length < 300) continue
+        writeFileSync(`${path}.gz`, gzipSync(text, { level: 9 }))
+        writeFileSync(`${path}.br`, brotliCompressSync(text, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: text.length } }))
+      }
+    },
+  }
+}
+
 export default defineConfig({
   base: '/static/',
-  plugins: [svelte()],
+  plugins: [svelte(), compressed()],
   build: {
     manifest: true,
     target: ['es2022', 'safari16', 'firefox115', 'chrome111'],
