@@ -9,7 +9,7 @@ from typing import Any
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
 from django.core.asgi import get_asgi_application
-from django.urls import path
+from django.urls import path, re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "livesale.settings")
 
@@ -22,10 +22,17 @@ for message in before_serving():
     logging.getLogger(__name__).warning("%s", message)
 server.start()
 
-# Channels routes ASGI applications with Django's path(), which is typed for views
-_sockets: Any = path("ws/", server.application)  # type: ignore[arg-type]
 
-_by_protocol = ProtocolTypeRouter({"http": django_application, "websocket": URLRouter([_sockets])})
+async def _nothing_here(scope: Any, receive: Any, send: Any) -> None:
+    """A socket to any other address is refused, without a traceback."""
+    await receive()
+    await send({"type": "websocket.close"})
+
+
+# Channels routes ASGI applications with Django's path(), which is typed for views
+_sockets: list[Any] = [path("ws/", server.application), re_path("", _nothing_here)]  # type: ignore[arg-type]
+
+_by_protocol = ProtocolTypeRouter({"http": django_application, "websocket": URLRouter(_sockets)})
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

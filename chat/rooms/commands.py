@@ -10,6 +10,7 @@ import msgspec
 
 from chat.log.batch import Batch, Request
 from chat.log.errors import Refused, describe
+from chat.log.models import Audience
 from chat.log.registry import Handler, command
 from chat.messages.text import clean
 from chat.moderation.audit import Audit
@@ -71,6 +72,12 @@ class RevokeInvite(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Make an invite code worthless."""
 
     code: Annotated[str, msgspec.Meta(max_length=24)]
+
+
+class RecheckMember(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The shop has made this person part of its staff, or no longer."""
+
+    person: UUID
 
 
 class _InRoom(Handler):
@@ -238,4 +245,18 @@ class Revoke(_InRoom):
         if invite is None:
             raise Refused("invite.invalid")
         invites.revoke(invite)
+        return {}
+
+
+@command("member.recheck", RecheckMember, system=True)
+class Recheck(_InRoom):
+    """A person's standing has changed beside the room: their sockets in it are judged anew."""
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        batch.emit(
+            request.stream_id,
+            "member.rechecked",
+            {"person": str(request.body.person)},
+            audience=Audience.STAFF,
+        )
         return {}

@@ -72,6 +72,7 @@ ROOM_CHANGED = event("room.changed", RoomCard, hydrate=_hydrate_card, changes_ac
 MEMBER_JOINED = event("member.joined", MemberJoined, hydrate=_hydrate_joined, changes_access=True)
 MEMBER_LEFT = event("member.left", MemberIs, changes_access=True)
 MEMBER_APPOINTED = event("member.appointed", MemberAppointed, changes_access=True)
+MEMBER_RECHECKED = event("member.rechecked", MemberIs, changes_access=True)
 
 
 def _room(room_id: UUID) -> dict[str, Any]:

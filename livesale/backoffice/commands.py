@@ -14,6 +14,7 @@ from chat.log.models import Audience
 from chat.log.registry import Handler, command
 from chat.messages.text import clean
 from chat.moderation.audit import Audit
+from chat.rooms.models import Room
 from chat.rooms.services import create_room
 from commerce.catalogue.models import Product, Variant
 from commerce.catalogue.services import NewVariant, archive_product, create_product, update_product
@@ -267,6 +268,10 @@ class Add(_InShop):
 
     def _tell(self, batch: Batch, request: Request, person_id: UUID, role: str | None) -> None:
         batch.part(Audit).add(request, request.spec.name, target_id=person_id, role=role or "")
+        # staff of the shop are staff in its rooms: open sockets there must see it
+        for room_id in Room.objects.filter(tenant_id=request.stream_id).values_list("id", flat=True):
+            key = f"{person_id} {request.client_id}"
+            batch.follow_up(room_id, "member.recheck", {"person": person_id}, key=key)
         batch.emit(
             request.stream_id,
             "staff.changed",
