@@ -1,42 +1,100 @@
-"""People, a shop and a sale for the browser: `python -m tests.browser.world` prints it as JSON."""
+"""People, a shop and a sale for the browser: `python -m tests.browser.world market live picture` prints them as JSON.
+
+The first word is the world's name and the host part of its people's addresses; the others say what it has.
+"""
 
 from __future__ import annotations
 
 import json
+import random
+import sys
+from io import BytesIO
+from typing import Any
 
 import django
 
 PASSWORD = "correct horse 7"
+WISHES = {"live", "picture", "poster", "sizes"}
 
 
-def main() -> None:
-    django.setup()
+def photograph(width: int = 1600, height: int = 1200) -> BytesIO:
+    """A picture about as hard to compress as one from a phone: soft shapes, some texture. The same every time."""
+    from PIL import Image, ImageDraw, ImageFilter
+
+    chance = random.Random(7)
+    image = Image.new("RGB", (width, height), (196, 187, 171))
+    draw = ImageDraw.Draw(image)
+    for _ in range(60):
+        x, y, r = chance.randrange(width), chance.randrange(height), chance.randrange(20, 260)
+        colour = tuple(chance.randrange(40, 230) for _ in "rgb")
+        draw.ellipse((x - r, y - r // 2, x + r, y + r // 2), fill=colour)
+    grain = (
+        Image.frombytes("L", (400, 300), chance.randbytes(400 * 300)).resize((width, height)).convert("RGB")
+    )
+    image = Image.blend(image.filter(ImageFilter.GaussianBlur(3)), grain, 0.08)
+    out = BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    out.seek(0)
+    return out
+
+
+def build(name: str, wishes: set[str]) -> dict[str, Any]:
     from uuid import UUID
 
+    from django.core.files.storage import default_storage
+    from django.utils import timezone
+
     from chat.log.execute import execute
+    from commerce.catalogue.media import add_media
     from livesale.accounts.models import User
     from livesale.backoffice.services import open_shop
 
     people = {
-        name: User.objects.create_user(f"{name}@walk.test", PASSWORD, name=name.title())
-        for name in ("host", "moderator", "anna", "boris")
+        who: User.objects.create_user(f"{who}@{name}.test", PASSWORD, name=who.title())
+        for who in ("host", "moderator", "anna", "boris")
     }
     host = people["host"].id
-    shop = open_shop(name="Corner shop", currency="EUR", owner_id=host).id
-    variants = [{"label": "M", "price_minor": 1990, "stock": 3}]
-    product = {"code": "12", "title": "Wool scarf", "variants": variants}
-    made = execute(shop, "product.create", product, actor_id=host).answer
-    room = UUID(
-        execute(shop, "room.create", {"kind": "sale", "name": "Saturday"}, actor_id=host).answer["room"]
-    )
-    execute(room, "sale.schedule", {"title": "Saturday night"}, actor_id=host)
-    offer = {"variant": made["variants"][0], "waitlist_cap": 5, "open": False}
-    execute(room, "offer.add", offer, actor_id=host)
+    shop = open_shop(name="Corner shop", currency="EUR", owner_id=host)
+
+    def do(stream: UUID, command: str, **body: Any) -> Any:
+        return execute(stream, command, body, actor_id=host).answer
+
+    sizes = ("M", "L") if "sizes" in wishes else ("M",)
+    variants = [{"label": size, "price_minor": 1990, "stock": 3} for size in sizes]
+    made = do(shop.id, "product.create", code="12", title="Wool scarf", variants=variants)
+    poster = ""
+    if wishes & {"picture", "poster"}:
+        product = UUID(made["product"])
+        media = add_media(shop_id=shop.id, product_id=product, file=photograph(), now=timezone.now())
+        poster = default_storage.url(media.renditions["1080"]["file"]) if "poster" in wishes else ""
+
+    room = UUID(do(shop.id, "room.create", kind="sale", name="Saturday")["room"])
+    video = {"video": {"kind": "hls", "poster": poster}} if poster else {}
+    do(room, "sale.schedule", title="Saturday night", **video)
+    offers = [
+        do(room, "offer.add", variant=variant, waitlist_cap=5, open="live" in wishes)["offer"]
+        for variant in made["variants"]
+    ]
     execute(room, "member.join", actor_id=people["moderator"].id)
-    execute(
-        room, "member.appoint", {"person": str(people["moderator"].id), "role": "moderator"}, actor_id=host
-    )
-    print(json.dumps({"room": str(room), "shop": str(shop), "password": PASSWORD}))
+    do(room, "member.appoint", person=str(people["moderator"].id), role="moderator")
+    if "live" in wishes:
+        do(room, "sale.start")
+        do(room, "offer.feature", offer=offers[0])
+    return {
+        "name": name,
+        "room": str(room),
+        "shop": str(shop.id),
+        "slug": shop.slug,
+        "offers": [str(offer) for offer in offers],
+        "password": PASSWORD,
+    }
+
+
+def main() -> None:
+    name, *wishes = sys.argv[1:]
+    assert set(wishes) <= WISHES, wishes
+    django.setup()
+    print(json.dumps(build(name, set(wishes))))
 
 
 if __name__ == "__main__":
