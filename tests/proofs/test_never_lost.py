@@ -8,7 +8,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,16 @@ class Killer:
     it again while the others go on."""
 
     def __init__(
-        self, processes: list[LiveProcess], buyers: list[Buyer], book: Book, kills: int, chance: random.Random
+        self,
+        processes: list[LiveProcess],
+        buyers: list[Buyer],
+        rush: Callable[[Buyer], Coroutine[Any, Any, None]],
+        book: Book,
+        kills: int,
+        chance: random.Random,
     ) -> None:
         self._ready = list(processes)
+        self._rush = rush
         self._buyers = buyers
         self._book = book
         self._kills = kills
@@ -50,7 +57,11 @@ class Killer:
             # asked again and again, because nothing may stand between an answer and the signal
             while self._book.answered[chosen.ws_url] - before < ACKS_BETWEEN:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
-            await asyncio.sleep(self._chance.uniform(0, 0.05))
+            # all at once, so that batches are large: the time between commit and last answer is what is to be hit
+            await asyncio.gather(
+                *(self._rush(buyer) for buyer in self._buyers if buyer.address == chosen.ws_url)
+            )
+            await asyncio.sleep(self._chance.uniform(0, 0.1))
             self.points.append(self._book.answered[chosen.ws_url] - before)
             os.kill(chosen.pid, signal.SIGKILL)
             self._ready.remove(chosen)
@@ -74,7 +85,13 @@ async def under_fire(
     book = Book()
     addresses = [p.ws_url for p in processes]
     buyers = [Buyer(book, addresses, ticket, at=i) for i, ticket in enumerate(tickets)]
-    killer = Killer(processes, buyers, book, kills, chance)
+
+    async def rush(buyer: Buyer) -> None:
+        at = chance.randrange(len(market["rooms"]))
+        for _ in range(8):
+            await buyer.do(market["rooms"][at], "claim.place", {"offer": market["offers"][at]})
+
+    killer = Killer(processes, buyers, rush, book, kills, chance)
     over = asyncio.Event()
 
     async def act(buyer: Buyer) -> None:
@@ -87,7 +104,7 @@ async def under_fire(
                 await buyer.do(room, "say", {"text": "a word in between"})
             else:
                 await buyer.do(room, "claim.place", {"offer": market["offers"][at]})
-            await buyer.until_open(8)
+            await buyer.until_open(16)
         await buyer.until_open(0)
 
     await asyncio.gather(*(buyer.start() for buyer in buyers))
