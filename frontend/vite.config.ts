@@ -37,7 +37,16 @@ export default defineConfig({
     rollupOptions: {
       input: Object.fromEntries(pages.map((page) => [page, `${page}/main.ts`])),
       // What every page needs is one file: it compresses better and stays in the cache from page to page.
-      output: { codeSplitting: { groups: [{ name: 'base', test: /node_modules|\/shared\/(i18n\/(index|en)\.ts|api|boot|format|mount|ui\/(Icon|Toast))/ }] } },
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'base', test: /node_modules|\/shared\/(i18n\/(index|en)\.ts|api|boot|format|mount|visits|ui\/(Icon|Toast))/ },
+            { name: 'state', test: /\/sdk\/room\.ts/ },
+            // Likewise what every page with a socket needs.
+            { name: 'live', test: /\/sdk\/(live|connection|backoff|clock|close-codes)|\/shared\/(live|time|chat\/(Feed|Composer|announcements|Announcer)|ui\/(Sheet|Banner|Picture|Quantity))/ },
+          ],
+        },
+      },
     },
   },
   server: { port: 5173, strictPort: true, cors: { origin: /^http:\/\/(localhost|127\.0\.0\.1)(:\d+)?$/ } },

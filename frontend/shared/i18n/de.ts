@@ -171,6 +171,7 @@ const de: Catalogue = {
   'chat.noReply': 'Nicht antworten',
   'chat.gone': 'Eine Nachricht, die es nicht mehr gibt',
   'chat.deleted': 'Nachricht gelöscht',
+  'chat.orderFor': 'Für {name} bestellen',
   'chat.delete': 'Nachricht löschen',
   'chat.report': 'Den Moderatoren melden',
   'chat.reportWhy': 'Was stimmt damit nicht?',

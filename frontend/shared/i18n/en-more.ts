@@ -72,6 +72,7 @@ export const more = {
   'fulfil.handed_over': 'Handed over',
 
   'chat.reply': 'Reply',
+  'chat.orderFor': 'Order for {name}',
   'chat.delete': 'Delete message',
   'chat.report': 'Report to the moderators',
   'chat.reportWhy': 'What is wrong with it?',

@@ -171,6 +171,7 @@ const zh: Catalogue = {
   'chat.noReply': '取消回复',
   'chat.gone': '消息已不存在',
   'chat.deleted': '消息已删除',
+  'chat.orderFor': '替 {name} 下单',
   'chat.delete': '删除消息',
   'chat.report': '举报给管理员',
   'chat.reportWhy': '有什么问题？',
