@@ -11,10 +11,10 @@ from uuid import UUID
 
 from django.db import connection
 
-from chat.log import clock, transaction
+from chat.log import clock
 from chat.log.batch import Request
 from chat.log.clock import FrozenClock
-from chat.log.execute import build
+from chat.log.execute import build, execute_all
 from chat.log.pump import pump_once, pump_until_quiet
 from commerce.orders.models import Line, Order
 from commerce.payments.models import Refund
@@ -57,7 +57,7 @@ class Scene:
 
     def together(self, *requests: Request) -> None:
         """In one transaction, in this order."""
-        transaction.run(requests)
+        execute_all(requests)
         for r in requests:
             code = getattr(r.error, "code", None)
             self.said.append(f"{r.spec.name} {code or 'done'}")
