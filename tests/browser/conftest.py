@@ -37,20 +37,27 @@ def browser(chromium_path: str) -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture
-def make_world(server: processes.LiveProcess) -> MakeWorld:
+@pytest.fixture(scope="package")
+def make_world(server: processes.LiveProcess) -> Iterator[MakeWorld]:
     """`make_world("market", "live", "picture")`: people, a shop and a sale, see `world.py`."""
+    command = [sys.executable, "-m", "tests.browser.world"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=processes.ROOT, env=server.env, stdin=pipe, stdout=pipe, text=True
+    ) as maker:
+        asked, told = maker.stdin, maker.stdout
+        assert asked is not None
+        assert told is not None
 
-    def make(*words: str) -> World:
-        command = [sys.executable, "-m", "tests.browser.world", *words]
-        made = subprocess.run(
-            command, cwd=processes.ROOT, env=server.env, capture_output=True, text=True, timeout=60
-        )
-        assert made.returncode == 0, made.stderr
-        world: World = json.loads(made.stdout.splitlines()[-1])
-        return world
+        def make(*words: str) -> World:
+            print(*words, file=asked, flush=True)
+            line = told.readline()
+            assert line, "no world was made: see standard error"
+            world: World = json.loads(line)
+            return world
 
-    return make
+        yield make
+        asked.close()
 
 
 @pytest.fixture

@@ -90,3 +90,25 @@ def test_a_sale_from_phone_to_phone(
     assert "no drift" in processes.manage(server.env, "verify")
     for somebody in (host, anna, boris, moderator):
         assert somebody.troubles == [], somebody.name
+
+
+@pytest.mark.browser
+def test_the_host_orders_for_somebody_who_asks_in_the_chat(
+    make_world: MakeWorld, person: Callable[..., Person]
+) -> None:
+    world = make_world("neighbour", "live")
+    anna, host = person("anna", **PHONE), person("host", **DESK)
+    phone = anna.sign_in(world, f"/r/{world['room']}/")
+    expect(phone.get_by_text("3 left")).to_be_visible()
+    anna.say("Two for me, please, I am driving")
+    desk = host.sign_in(world, f"/host/{world['room']}/")
+    desk.get_by_role("log").get_by_text("Two for me").click()
+    desk.get_by_role("button", name="Order for Anna").click()
+    dialog = desk.get_by_role("dialog")
+    dialog.get_by_role("button", name="One more").click()
+    host.picture("neighbour")
+    dialog.get_by_role("button", name="Order for Anna · €39.80").click()
+    expect(desk.get_by_text("Anna: Yours: 2 × Wool scarf M")).to_be_visible()
+    expect(phone.locator("[data-answer]")).to_contain_text("Yours: 2 × Wool scarf M")
+    expect(phone.get_by_text("1 left")).to_be_visible()
+    assert (anna.troubles, host.troubles) == ([], [])

@@ -1,6 +1,6 @@
-"""People, a shop and a sale for the browser: `python -m tests.browser.world market live picture` prints them as JSON.
+"""People, a shop and a sale: `echo market live picture | python -m tests.browser.world` answers with JSON.
 
-The first word is the world's name and the host part of its people's addresses; the others say what it has.
+One world a line. The first word is its name and the host part of its people's addresses; the others say what it has.
 """
 
 from __future__ import annotations
@@ -91,10 +91,11 @@ def build(name: str, wishes: set[str]) -> dict[str, Any]:
 
 
 def main() -> None:
-    name, *wishes = sys.argv[1:]
-    assert set(wishes) <= WISHES, wishes
     django.setup()
-    print(json.dumps(build(name, set(wishes))))
+    for line in sys.stdin:
+        name, *wishes = line.split()
+        assert set(wishes) <= WISHES, wishes
+        print(json.dumps(build(name, set(wishes))), flush=True)
 
 
 if __name__ == "__main__":
