@@ -49,7 +49,7 @@ def waiting_views(order_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]
         .values_list("id", "place")
     )
     found: dict[UUID, list[dict[str, Any]]] = {}
-    for w in sorted(mine, key=lambda w: w.rank):
+    for w in sorted(mine, key=lambda w: (w.created_at, w.id)):
         found.setdefault(w.order_id, []).append(
             {
                 "waiting": str(w.id),
