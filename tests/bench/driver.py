@@ -254,9 +254,10 @@ def run(market: Market, design: str, seconds: float, seed: int) -> dict[str, Any
     _, way, chat, rooms = DESIGNS[design]
     crowd = Crowd(market, chat=chat, rooms=rooms, seed=seed)
     tally = Tally()
-    app, database = _own_cpu(), _postgres_cpu()
+    app, database, machine = _own_cpu(), _postgres_cpu(), _machine_cpu()
     elapsed, batches = way(crowd, seconds, tally)
     app, database = _own_cpu() - app, _postgres_cpu() - database
+    others = (_machine_cpu() - machine - app - database) / elapsed / (os.cpu_count() or 1)
     wrong = [*tally.wrong[:3], *(f"{w}" for w in check(market, tally))]
     waits = sorted(tally.waits)
     return {
@@ -272,6 +273,7 @@ def run(market: Market, design: str, seconds: float, seed: int) -> dict[str, Any
         "db_us": round(database / tally.done * 1e6, 1),
         "p50_ms": round(waits[len(waits) // 2] * 1000, 1),
         "p99_ms": round(waits[int(len(waits) * 0.99)] * 1000, 1),
+        "others": round(max(0.0, others), 2),
         "wrong": wrong,
     }
 
@@ -322,6 +324,13 @@ def _postgres_cpu() -> float:
         elif fields[1] == postmaster:
             total += int(fields[11]) + int(fields[12])
     return total / ticks
+
+
+def _machine_cpu() -> float:
+    """CPU seconds that all processes of the machine have used, and what its host took from it."""
+    words = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _wait, irq, softirq, stolen = (int(word) for word in words[:8])
+    return (user + nice + system + irq + softirq + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def settings_in_force() -> dict[str, str]:
