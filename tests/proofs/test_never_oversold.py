@@ -119,7 +119,7 @@ def test_three_processes_never_sell_a_unit_twice(
     assert ledger["least_free"] == 0
     assert ledger["most_each"] <= LIMIT
     assert ledger["kinds"]["release cancelled"] > 50
-    assert ledger["kinds"]["release lapsed"] > 20
+    assert ledger["kinds"]["release lapsed"] > 3, "holds lapsed while others asked"
     # and as others saw it meanwhile
     assert seen["pool"] == seen["lines"] == UNITS
     assert found == []
@@ -170,7 +170,7 @@ def test_one_process_never_sells_a_unit_twice(attempts: int) -> None:
     assert ledger["least_free"] == 0
     assert ledger["most_each"] <= LIMIT
     assert ledger["kinds"]["release cancelled"] > 50
-    assert ledger["kinds"]["release lapsed"] > 20
+    assert ledger["kinds"]["release lapsed"] > 3, "holds lapsed while others asked"
     assert drifts() == []
 
 
