@@ -3,10 +3,11 @@
 PYTHON3 ?= python3
 ARGS ?=
 
-.PHONY: help demo test check format build wheel messages lock clean
+.PHONY: help demo test proofs check format build wheel messages lock clean
 help: ; @$(PYTHON3) scripts/dev.py help
 demo: ; @$(PYTHON3) scripts/dev.py demo $(ARGS)
 test: ; @$(PYTHON3) scripts/dev.py test $(ARGS)
+proofs: ; @$(PYTHON3) scripts/dev.py proofs $(ARGS)
 check: ; @$(PYTHON3) scripts/dev.py check $(ARGS)
 format: ; @$(PYTHON3) scripts/dev.py format $(ARGS)
 build: ; @$(PYTHON3) scripts/dev.py build $(ARGS)

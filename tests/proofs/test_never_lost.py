@@ -138,7 +138,7 @@ async def replay(book: Book, buyers: list[Buyer]) -> None:
 
 @pytest.mark.faults
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.heavy)])
 def test_what_was_acknowledged_is_there_once(
     kills: int,
     durable_postgres_server: services.PostgresService,

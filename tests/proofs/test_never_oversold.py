@@ -80,7 +80,7 @@ async def rush(
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("attempts", [3_000, pytest.param(12_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("attempts", [3_000, pytest.param(12_000, marks=pytest.mark.heavy)])
 def test_three_processes_never_sell_a_unit_twice(
     attempts: int,
     postgres_url: str,
