@@ -3,6 +3,7 @@
 
     demo [ARGS]         set up, build the pages, start the demo (no root, no server, no configuration)
     test [ARGS]         set up, fetch the real servers the tests use, run pytest on SQLite and on PostgreSQL
+    proofs [ARGS]       the proofs in full size: 12,000 claims on 100 units, twenty kills; minutes
     check               linters, types, import contracts, migrations, generated documents
     format              apply the formatter and the linter's safe fixes
     bench NAME [ARGS]   run tests/bench/NAME.py
