@@ -82,8 +82,10 @@ def test_every_refusal_has_its_sentence(language: str) -> None:
     registry.load()
     importlib.import_module(settings.ROOT_URLCONF)  # REST has codes of its own
     translated = compiled(language)
-    assert len(DESCRIPTIONS) > 90
-    assert {code: text for code, text in DESCRIPTIONS.items() if (None, text) not in translated} == {}, TODO
+    # a subject of other tests may be registered in this process too: nobody reads its refusals
+    ours = {code: text for code, text in DESCRIPTIONS.items() if not code.startswith("sample.")}
+    assert len(ours) > 90
+    assert {code: text for code, text in ours.items() if (None, text) not in translated} == {}, TODO
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
