@@ -102,7 +102,8 @@ def _end_with_parent(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) 
     """Whoever started us holds our standard input open; when it closes, they are gone, however they went."""
 
     def wait() -> None:
-        while sys.stdin.buffer.read(1024):
+        # not by sys.stdin, whose lock an interpreter that ends would find taken
+        while os.read(0, 1024):
             pass
         loop.call_soon_threadsafe(task.cancel)
         time.sleep(LAST_WORDS)
