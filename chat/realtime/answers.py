@@ -13,6 +13,7 @@ from django.utils.translation import gettext, gettext_noop
 from chat.log.batch import Request
 from chat.log.errors import DESCRIPTIONS
 from chat.realtime import protocol
+from chat.realtime.frame import Frame
 
 
 class AnswerBridge:
@@ -57,7 +58,7 @@ def sentence(code: str, params: dict[str, Any], language: str = "") -> str:
         return translated
 
 
-def error_frame(error: BaseException, *, id: Any = None, language: str = "") -> str:
+def error_frame(error: BaseException, *, id: Any = None, language: str = "") -> Frame:
     """An `error` frame from a refusal."""
     code = getattr(error, "code", "server.error")
     params = getattr(error, "params", {})

@@ -19,11 +19,13 @@ from chat.log.batch import Request
 from chat.log.errors import Refused, busy, describe
 from chat.log.execute import parse
 from chat.log.visibility import Viewer, visible
-from chat.realtime import limits, protocol
+from chat.realtime import limits, protocol, signal_lane
 from chat.realtime.answers import error_frame, sentence
 from chat.realtime.closing import CloseCode
+from chat.realtime.frame import Frame
 from chat.realtime.identity import Identity
 from chat.realtime.outbox import Outbox
+from chat.realtime.writers import writer_for
 
 if TYPE_CHECKING:
     from chat.realtime.server import Server
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TELL_NAMES = {"typing", "reaction"}
-# A socket that is being closed has this long to take what waits, and then to say goodbye, in seconds.
-LAST_WORDS = 12.0
-GOODBYE = 2.0
 
 describe("frame.invalid", "That message was not understood: {reason}")
 describe("frame.too_large", "That message is too long.")
@@ -47,6 +46,29 @@ describe("server.restarting", "The server is being restarted; you will be connec
 class Socket:
     """The life of one WebSocket. Every exit goes through `_cleanup`."""
 
+    __slots__ = (
+        "__weakref__",
+        "_bad_frames",
+        "_bucket",
+        "_ended",
+        "_following",
+        "_given_up",
+        "_heard_at",
+        "_hub",
+        "_receive",
+        "_rejoining",
+        "_running",
+        "_scope",
+        "_send",
+        "_server",
+        "_token_at",
+        "_turn",
+        "identity",
+        "language",
+        "opened_at",
+        "outbox",
+    )
+
     def __init__(
         self,
         server: Server,
@@ -58,8 +80,8 @@ class Socket:
         self._hub = server.hub
         self._scope = scope
         self._receive = receive
-        self.outbox = Outbox(send)
         self._send = send
+        self.outbox = Outbox(server.hub.backlog, self._give_up)
         self.identity: Identity | None = None
         self.language = ""
         self._following: set[UUID] = set()
@@ -68,6 +90,8 @@ class Socket:
         self._turn = asyncio.Lock()
         self._rejoining: set[UUID] = set()
         self._ended = False
+        self._running: asyncio.Task[Any] | None = None
+        self._given_up = False
         self._bad_frames = 0
         self._heard_at = time.monotonic()
         self._token_at = self._heard_at
@@ -78,40 +102,39 @@ class Socket:
         return self.identity.person_id if self.identity else None
 
     async def run(self) -> None:
-        sender: asyncio.Task[None] | None = None
-        receiver: asyncio.Task[None] | None = None
+        self._running = asyncio.current_task()
         try:
             if (await self._receive())["type"] != "websocket.connect":
                 return
             code, identity = await self._handshake()
             await self._send({"type": "websocket.accept"})
-            sender = self.outbox.start()
+            self.outbox.open(writer_for(self._send, self.outbox.drain, plain=self._server.plain_asgi))
             if code is not None:
                 self.bye(code, retry_after=round(random.uniform(1, 4), 2) if code == CloseCode.BUSY else None)  # noqa: S311 - a spread
             else:
                 if identity is not None:
                     self._become(identity)
                 self._hello()
-            receiver = asyncio.create_task(self._read())
-            await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
-            if self.outbox.closing is not None:
-                # the last words, then the other side's goodbye
-                await asyncio.wait({sender}, timeout=LAST_WORDS)
-                await asyncio.wait({receiver}, timeout=GOODBYE)
+            await self._read()
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
         except Exception as error:
             if not _is_gone(error):
                 raise
         finally:
             self._cleanup()
-            tasks = [task for task in (sender, receiver) if task is not None]
-            for task in tasks:
-                task.cancel()
-            for result in await asyncio.gather(*tasks, return_exceptions=True):
-                if isinstance(result, Exception) and not _is_gone(result):
-                    logger.error("socket ended by %s", type(result).__name__, exc_info=result)
+
+    def _give_up(self) -> None:
+        """The goodbye was not answered, and the server cannot drop the connection: the application ends."""
+        if self._running is not None and not self._ended:
+            self._given_up = True
+            self._running.cancel()
 
     def _cleanup(self) -> None:
         self._ended = True
+        self._running = None
+        self.outbox.end()
         for stream_id in list(self._following):
             self._hub.unfollow(self, stream_id)
         self._following.clear()
@@ -205,6 +228,9 @@ class Socket:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
                 return
+            if self.outbox.closing is not None:
+                # only the other side's goodbye is waited for
+                continue
             self._heard_at = time.monotonic()
             text = message.get("text")
             try:
@@ -231,8 +257,6 @@ class Socket:
                 self._refuse(Refused("server.error"))
             else:
                 self._bad_frames = max(0, self._bad_frames - 1)
-            if self.outbox.closing is not None:
-                return
 
     def _count_bad(self) -> None:
         self._bad_frames += 1
@@ -340,7 +364,7 @@ class Socket:
             if events is not None:
                 self.outbox.put(events)
             follower.release(joined.seq, viewer)
-            self._hub.send_values_to(follower, stream_id)
+            signal_lane.welcome(follower)
 
     def _unfollow(self, stream_id: UUID) -> None:
         if stream_id in self._following:
@@ -393,12 +417,12 @@ class Socket:
 
 def _catch_up(
     wanted: list[protocol.StreamPosition], person_id: UUID | None
-) -> list[tuple[Viewer, protocol.Joined | str, str | None]]:
+) -> list[tuple[Viewer, protocol.Joined | str, Frame | None]]:
     """What a client needs of each stream: the missed events in one frame, or a snapshot; or why it gets nothing."""
     ids = [w.stream for w in wanted]
     access = reading.access(ids, person_id)
     positions = reading.positions(ids)
-    caught: list[tuple[Viewer, protocol.Joined | str, str | None]] = []
+    caught: list[tuple[Viewer, protocol.Joined | str, Frame | None]] = []
     for w in wanted:
         verdict = access[w.stream]
         viewer = Viewer(person_id, verdict.staff)
@@ -412,7 +436,7 @@ def _catch_up(
 
 def _replay(
     wanted: protocol.StreamPosition, viewer: Viewer, position: reading.Position
-) -> tuple[protocol.Joined, str | None] | None:
+) -> tuple[protocol.Joined, Frame | None] | None:
     stream_id, after = wanted.stream, wanted.after
     if after is None or wanted.epoch != position.epoch or not position.floor <= after <= position.seq:
         return None

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import time
 
+# What the log and the signal lane wait at least between two fan-outs of one stream, in seconds. The first event after
+# quiet leaves at once; what comes within the tick leaves in one frame.
+TICK = 0.03
+SIGNAL_TICK = 0.2
+
 # Characters of one text frame; anything larger is refused unread.
 FRAME = 64 * 1024
 # Characters of one command's frame.

@@ -1,124 +1,230 @@
 """What waits to leave on one socket: bounded, two lanes.
 
-The log lane is never thinned: when it is full the socket is closed with a code that means "resume". The signal lane
-holds only the latest values per stream and goes last.
+The log lane is never thinned: when it is full, or nothing has left for seconds, the socket is closed with a code that
+means "resume". The signal lane holds only the latest values per stream and goes last. While the client keeps up,
+nothing waits at all: a frame is in the kernel when `put` returns.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from chat.realtime import protocol
 from chat.realtime.closing import CloseCode
+from chat.realtime.frame import Frame
+from chat.realtime.writers import Writer
 
 # Bytes that may wait for one socket before it counts as slow.
 LIMIT = 256 * 1024
-# One send that takes longer than this, in seconds, means that nobody reads.
-SEND_TIMEOUT = 10.0
-# For the last words to somebody who does not read, in seconds.
+# Nothing has left for this long although something waits, in seconds: nobody reads.
+STUCK = 5.0
+# How often those who wait are asked whether they can go on, in seconds.
+LOOK = 0.02
+# For the last words to somebody who does not read, and for what waits to leave before them, in seconds.
 LAST_TIMEOUT = 1.0
+FLUSH_TIMEOUT = 10.0
+# How long the other side's goodbye is waited for, in seconds.
+GOODBYE = 2.0
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+class Backlog:
+    """The outboxes of a process in which something waits; they are looked at every few milliseconds."""
+
+    def __init__(self) -> None:
+        self._waiting: set[Outbox] = set()
+        self._planned = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def __contains__(self, outbox: Outbox) -> bool:
+        return outbox in self._waiting
+
+    def add(self, outbox: Outbox) -> None:
+        self._waiting.add(outbox)
+        self._plan()
+
+    def discard(self, outbox: Outbox) -> None:
+        self._waiting.discard(outbox)
+
+    def _plan(self) -> None:
+        if not self._planned:
+            self._planned = True
+            asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    def _look(self) -> None:
+        self._planned = False
+        for outbox in list(self._waiting):
+            outbox.drain()
+        if self._waiting:
+            self._plan()
 
 
 class Outbox:
-    """Frames on their way to one client, and the task that sends them."""
+    """Frames on their way to one client."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._frames: deque[str] = deque()
-        self._latest: dict[str, str] = {}
+    __slots__ = (
+        "_backlog",
+        "_ending",
+        "_frames",
+        "_give_up",
+        "_latest",
+        "_moved_at",
+        "_values",
+        "_writer",
+        "closing",
+        "waiting",
+    )
+
+    def __init__(self, backlog: Backlog, give_up: Callable[[], None]) -> None:
+        """`give_up` ends the application of a socket whose connection cannot be closed in any other way."""
+        self._backlog = backlog
+        self._give_up = give_up
+        self._writer: Writer | None = None
+        # made when something has to wait for the first time: most sockets never need them
+        self._frames: deque[Frame] | None = None
+        self._latest: dict[str, Frame] | None = None
         # per stream: values that have not left yet, and their frame while it is still the one that others get too
-        self._values: dict[UUID, tuple[str | None, dict[str, tuple[int, Any]]]] = {}
-        self._waiting = 0
-        self._wake = asyncio.Event()
-        self.closing: tuple[CloseCode, str] | None = None
+        self._values: dict[UUID, tuple[Frame | None, dict[str, tuple[int, Any]]]] | None = None
+        self._moved_at = 0.0
+        self._ending: asyncio.Task[None] | None = None
+        self.waiting = 0
+        """Bytes that wait in the log lane."""
+        self.closing: CloseCode | None = None
 
-    def start(self) -> asyncio.Task[None]:
-        return asyncio.create_task(self._run())
+    def open(self, writer: Writer) -> None:
+        """The connection was accepted: frames may leave."""
+        self._writer = writer
 
-    @property
-    def waiting(self) -> int:
-        """Bytes (roughly: characters) that wait in the log lane."""
-        return self._waiting
+    # --- in -----------------------------------------------------------------------------------------------------
 
-    def put(self, frame: str) -> None:
-        """Queue a frame of the log lane, or give the client up as slow."""
-        if self.closing is not None:
+    def put(self, frame: Frame) -> None:
+        """Send a frame of the log lane, now or when those before it have left; or give the client up as slow."""
+        if self.closing is not None or self._writer is None:
             return
-        self._waiting += len(frame)
-        if self._waiting > LIMIT:
+        if not self._frames:
+            if self._writer.write(frame):
+                return
+            if self._frames is None:
+                self._frames = deque()
+            self._wait()
+        self.waiting += len(frame)
+        if self.waiting > LIMIT:
             self.close(CloseCode.SLOW)
-            return
-        self._frames.append(frame)
-        self._wake.set()
-
-    def put_latest(self, key: str, frame: str) -> None:
-        """Queue a frame of the signal lane; it replaces one with the same key that has not left yet."""
-        if self.closing is None:
-            self._latest[key] = frame
-            self._wake.set()
-
-    def put_values(self, stream_id: UUID, frame: str, values: dict[str, tuple[int, Any]]) -> None:
-        """Queue latest values of a stream; they replace those with the same keys that have not left yet."""
-        if self.closing is not None:
-            return
-        waiting = self._values.get(stream_id)
-        if waiting is None:
-            self._values[stream_id] = (frame, values)
         else:
-            self._values[stream_id] = (None, {**waiting[1], **values})
-        self._wake.set()
+            self._frames.append(frame)
+
+    def put_latest(self, key: str, frame: Frame) -> None:
+        """Send a frame of the signal lane; while it cannot leave, one with the same key replaces it."""
+        if self.closing is not None or self._writer is None:
+            return
+        if self._frames or self._latest or not self._writer.write(frame):
+            if self._latest is None:
+                self._latest = {}
+            self._latest[key] = frame
+            self._wait()
+
+    def put_values(self, stream_id: UUID, frame: Frame, values: dict[str, tuple[int, Any]]) -> None:
+        """Send latest values of a stream; while they cannot leave, younger ones of the same keys replace them."""
+        if self.closing is not None or self._writer is None:
+            return
+        if not (self._frames or self._values) and self._writer.write(frame):
+            return
+        if self._values is None:
+            self._values = {}
+        waiting = self._values.get(stream_id)
+        self._values[stream_id] = (frame, values) if waiting is None else (None, {**waiting[1], **values})
+        self._wait()
 
     def drop_values(self, stream_id: UUID) -> None:
-        self._values.pop(stream_id, None)
+        if self._values:
+            self._values.pop(stream_id, None)
 
-    def close(self, code: CloseCode, last_frame: str = "", *, flush: bool = False) -> None:
-        """Take nothing more and close; what waits in the log lane goes first with `flush`, else it is dropped."""
-        if self.closing is None:
-            self.closing = (code, last_frame)
-            if not flush:
-                self._frames.clear()
-            self._latest.clear()
-            self._values.clear()
-            self._wake.set()
+    # --- out ----------------------------------------------------------------------------------------------------
 
-    async def _run(self) -> None:
-        while self.closing is None:
-            await self._send_waiting()
-            if self.closing is None and (self._latest or self._values):
-                await self._write(self._next_signal())
-            elif self.closing is None:
-                self._wake.clear()
-                await self._wake.wait()
-        await self._send_waiting()
-        code, last_frame = self.closing
-        async with asyncio.timeout(LAST_TIMEOUT):
-            if last_frame:
-                await self._send({"type": "websocket.send", "text": last_frame})
-            await self._send({"type": "websocket.close", "code": int(code), "reason": code.name.lower()})
+    def _wait(self) -> None:
+        if self not in self._backlog:
+            self._moved_at = time.monotonic()
+            self._backlog.add(self)
 
-    async def _send_waiting(self) -> None:
+    def drain(self) -> None:
+        """Let leave what can; called again and again while something waits."""
+        if self._writer is None:
+            return
         while self._frames:
-            frame = self._frames.popleft()
-            await self._write(frame)
-            self._waiting -= len(frame)
+            if not self._write(self._frames[0]):
+                return
+            self.waiting -= len(self._frames.popleft())
+        while self._latest:
+            key = next(iter(self._latest))
+            if not self._write(self._latest[key]):
+                return
+            del self._latest[key]
+        while self._values:
+            stream_id, (frame, values) = next(iter(self._values.items()))
+            if frame is None:
+                frame = protocol.values_frame(stream_id, values)
+                self._values[stream_id] = (frame, values)
+            if not self._write(frame):
+                return
+            del self._values[stream_id]
+        self._backlog.discard(self)
 
-    def _next_signal(self) -> str:
-        if self._latest:
-            return self._latest.pop(next(iter(self._latest)))
-        stream_id = next(iter(self._values))
-        frame, values = self._values.pop(stream_id)
-        return frame if frame is not None else protocol.values_frame(stream_id, values)
-
-    async def _write(self, frame: str) -> None:
-        try:
-            async with asyncio.timeout(SEND_TIMEOUT):
-                await self._send({"type": "websocket.send", "text": frame})
-        except TimeoutError:
+    def _write(self, frame: Frame) -> bool:
+        assert self._writer is not None
+        now = time.monotonic()
+        if self._writer.write(frame):
+            self._moved_at = now
+            return True
+        if self.closing is None and now - self._moved_at > STUCK:
             self.close(CloseCode.SLOW)
-            self._frames.clear()
+        return False
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    def close(self, code: CloseCode, last_frame: Frame | None = None, *, flush: bool = False) -> None:
+        """Take nothing more and close; what waits in the log lane goes first with `flush`, else it is dropped."""
+        if self.closing is not None:
+            return
+        self.closing = code
+        self._latest = self._values = None
+        if not flush:
+            self._frames = None
+            self.waiting = 0
+            self._backlog.discard(self)
+        self._ending = asyncio.ensure_future(self._say_goodbye(last_frame))
+
+    async def _say_goodbye(self, last_frame: Frame | None) -> None:
+        writer, code = self._writer, self.closing
+        if writer is None or code is None:
+            return
+        try:
+            async with asyncio.timeout(FLUSH_TIMEOUT if self._frames else LAST_TIMEOUT):
+                while self._frames:  # noqa: ASYNC110 - once in a socket's life; the backlog drains it
+                    await asyncio.sleep(0.01)
+                while last_frame is not None and not writer.write(last_frame):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                await writer.close(int(code), code.name.lower())
+        except Exception:
+            # it does not read, or has left: a close frame would wait as everything before it does
+            writer.abort()
+        await asyncio.sleep(GOODBYE)
+        writer.abort()
+        self._give_up()
+
+    def end(self) -> None:
+        """The application of the socket ends; nothing is left to be sent."""
+        self._backlog.discard(self)
+        self.closing = self.closing or CloseCode.GOING_AWAY
+        self._frames = self._latest = self._values = None
+        if self._ending is not None:
+            self._ending.cancel()
+            self._ending = None
+        if self._writer is not None:
+            self._writer.end()
+            self._writer = None

@@ -11,6 +11,8 @@ from uuid import UUID
 
 import msgspec
 
+from chat.realtime.frame import Frame
+
 VERSION = 1
 
 
@@ -218,18 +220,17 @@ def decode(text: str | bytes) -> Auth | Join | Leave | Do | Ask | Ping | Tell:
     return _decoder.decode(text)
 
 
-def encode(frame: msgspec.Struct) -> str:
-    return _encoder.encode(frame).decode()
+def encode(message: msgspec.Struct) -> Frame:
+    return Frame(_encoder.encode(message))
 
 
-def events_frame(stream_id: UUID, epoch: int, first: int, last: int, events: list[bytes]) -> str:
+def events_frame(stream_id: UUID, epoch: int, first: int, last: int, events: list[bytes]) -> Frame:
     """An `events` frame from events that are encoded already."""
-    return (
+    head = (
         f'{{"type":"events","stream":"{stream_id}","epoch":{epoch},"first":{first},"last":{last},"events":['
-        + b",".join(events).decode()
-        + "]}"
     )
+    return Frame(head.encode() + b",".join(events) + b"]}")
 
 
-def values_frame(stream_id: UUID, values: dict[str, tuple[int, Any]]) -> str:
+def values_frame(stream_id: UUID, values: dict[str, tuple[int, Any]]) -> Frame:
     return encode(Values(stream_id, values))

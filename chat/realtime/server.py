@@ -48,11 +48,14 @@ class Server:
         guard: RequestGuard,
         session_cookie: str,
         features: list[str] | None = None,
+        plain_asgi: bool = False,
     ) -> None:
+        """`plain_asgi`: never write to a connection past the server, whichever it is."""
         self.identities = identities
         self.guard = guard
         self.session_cookie = session_cookie
         self.features = features or []
+        self.plain_asgi = plain_asgi
         self.sockets: set[Socket] = set()
         self.draining = False
         self.lane = Lane(self._outcome)

@@ -8,6 +8,7 @@ import json
 import random
 import weakref
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -18,10 +19,14 @@ from chat.log.batch import Committed, CommittedEvent
 from chat.log.models import Audience
 from chat.log.transaction import encode_event
 from chat.log.visibility import Viewer
+from chat.realtime import fanout, log_lane, watch
 from chat.realtime import hub as hub_module
+from chat.realtime.closing import CloseCode
+from chat.realtime.frame import Frame
 from chat.realtime.hub import Hub
 from chat.realtime.layer import Layer
-from chat.realtime.outbox import Outbox
+from chat.realtime.outbox import Backlog, Outbox
+from chat.realtime.writers import AsgiWriter
 
 PERSON = UUID(int=5)
 
@@ -66,9 +71,15 @@ class FakeLog:
             _, after, upto = args
             await asyncio.sleep(0)
             return [self.event(n) for n in range(max(after, self.floor) + 1, upto + 1)][:500]
-        if function is hub_module._heads_and_values:
+        if function is hub_module.heads_and_values:
             return await self.run(reading.positions), {}
         raise AssertionError(function)
+
+
+def outbox_to(send: Any) -> Outbox:
+    outbox = Outbox(Backlog(), lambda: None)
+    outbox.open(AsgiWriter(send, outbox.drain))
+    return outbox
 
 
 class FakeSocket:
@@ -76,8 +87,7 @@ class FakeSocket:
         self.person_id = person_id
         self.sent: list[dict] = []
         self.rejoined = 0
-        self.outbox = Outbox(self._take)
-        self._sender = self.outbox.start()
+        self.outbox = outbox_to(self._take)
 
     async def _take(self, message: dict) -> None:
         if message["type"] == "websocket.send":
@@ -90,8 +100,8 @@ class FakeSocket:
         raise AssertionError("nobody is put out here")
 
     async def end(self) -> None:
-        self._sender.cancel()
-        await asyncio.gather(self._sender, return_exceptions=True)
+        self.outbox.end()
+        await asyncio.sleep(0)
 
     @property
     def seqs(self) -> list[int]:
@@ -109,8 +119,9 @@ def log() -> FakeLog:
 
 @pytest.fixture
 async def hub(log: FakeLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
-    monkeypatch.setattr(hub_module, "TICK", 0.0)
-    monkeypatch.setattr(hub_module, "HOLE_PATIENCE", 0.001)
+    monkeypatch.setattr(watch, "TICK", 0.0)
+    monkeypatch.setattr(fanout, "REST", -1.0)
+    monkeypatch.setattr(log_lane, "HOLE_PATIENCE", 0.001)
     monkeypatch.setattr(hub_module, "UNSUBSCRIBE_AFTER", 0.0)
     made = Hub(Layer(InMemoryChannelLayer()), log)  # type: ignore[arg-type]
     yield made
@@ -213,7 +224,7 @@ async def test_a_hole_of_many_pages_is_filled_and_one_that_is_too_large_is_not(h
     assert_whole(socket, 0, log.seq)
     assert socket.rejoined == 0
 
-    log.commit(hub_module.HOLE_LIMIT + 1)
+    log.commit(log_lane.HOLE_LIMIT + 1)
     hub.deliver(log.commit())
     await until(lambda: socket.rejoined)
     assert hub.position_of(log.stream) == log.seq
@@ -333,57 +344,60 @@ async def test_latest_values_of_a_slow_reader_are_merged_and_stay_few():
         await gate.wait()
         sent.append(message)
 
-    outbox = Outbox(slow)
-    sender = outbox.start()
-    outbox.put("first")
+    outbox = outbox_to(slow)
+    outbox.put(Frame(b"first"))
     await asyncio.sleep(0)
     stream = uuid4()
     names = ["a", "b", "c", "d"]
+    shared = Frame(b"shared")
     for version, some in enumerate(
         itertools.chain(*(itertools.combinations(names, n) for n in (1, 2, 3, 4))), 1
     ):
-        outbox.put_values(stream, "shared", dict.fromkeys(some, (version, version)))
+        outbox.put_values(stream, shared, dict.fromkeys(some, (version, version)))
     gate.set()
     await until(lambda: len(sent) == 2)
     values = json.loads(sent[1]["text"])["values"]
     assert values == {"a": [15, 15], "b": [15, 15], "c": [15, 15], "d": [15, 15]}
-    outbox.put_values(stream, "shared", {"a": (16, 16)})
+    outbox.put_values(stream, shared, {"a": (16, 16)})
     await until(lambda: len(sent) == 3)
     # nothing waited: the frame that everybody gets is the one that leaves
     assert sent[2]["text"] == "shared"
-    sender.cancel()
-    await asyncio.gather(sender, return_exceptions=True)
+    outbox.end()
 
 
 async def test_the_log_lane_is_full_or_whole_never_thinned():
     sent: list[dict] = []
+    gate = asyncio.Event()
 
-    async def take(message: dict) -> None:
+    async def slow(message: dict) -> None:
+        await gate.wait()
         sent.append(message)
 
-    outbox = Outbox(take)
-    sender = outbox.start()
+    outbox = outbox_to(slow)
     for n in range(40):
-        outbox.put(f"{n}" + "x" * 7_000)
-    await sender
-    assert [m["type"] for m in sent] == ["websocket.close"]
-    assert sent[0]["code"] == 4000
-    outbox.put("late")
-    assert outbox.waiting > 0
+        outbox.put(Frame(b"%d" % n + b"x" * 7_000))
+    assert outbox.closing == CloseCode.SLOW
+    outbox.put(Frame(b"late"))
+    assert outbox.waiting == 0
+    gate.set()
+    await until(lambda: sent and sent[-1]["type"] == "websocket.close")
+    # the one that was being sent, and nothing after a gap
+    assert [m["type"] for m in sent] == ["websocket.send", "websocket.close"]
+    assert sent[1]["code"] == 4000
+    outbox.end()
 
 
-@pytest.mark.parametrize(("flush", "texts"), [(True, ["a", "b", "bye"]), (False, ["bye"])])
+@pytest.mark.parametrize(("flush", "texts"), [(True, ["a", "b", "bye"]), (False, ["a", "bye"])])
 async def test_a_close_lets_what_waits_leave_first_where_that_is_asked(flush: bool, texts: list[str]):
-    from chat.realtime.closing import CloseCode
-
     sent: list[dict] = []
 
     async def take(message: dict) -> None:
         sent.append(message)
 
-    outbox = Outbox(take)
-    outbox.put("a")
-    outbox.put("b")
-    outbox.close(CloseCode.GOING_AWAY, "bye", flush=flush)
-    await outbox.start()
+    outbox = outbox_to(take)
+    outbox.put(Frame(b"a"))
+    outbox.put(Frame(b"b"))
+    outbox.close(CloseCode.GOING_AWAY, Frame(b"bye"), flush=flush)
+    await until(lambda: sent and sent[-1]["type"] == "websocket.close")
     assert [m.get("text", m.get("code")) for m in sent] == [*texts, 4001]
+    outbox.end()

@@ -16,6 +16,7 @@ from chat.log import registry
 from chat.log.errors import busy
 from chat.realtime import limits
 from chat.realtime.consumer import Socket
+from chat.realtime.outbox import Backlog
 
 registry.load()
 
@@ -61,6 +62,7 @@ class Client:
         self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.outgoing: list[dict[str, Any]] = []
         hub = SimpleNamespace(
+            backlog=Backlog(),
             watches=lambda stream: False,
             unfollow=lambda socket, stream: None,
             drop_person=lambda person, socket: None,
@@ -71,6 +73,7 @@ class Client:
         self.server = SimpleNamespace(
             hub=hub,
             draining=False,
+            plain_asgi=False,
             features=[],
             sockets=set(),
             readers=SimpleNamespace(run=self._read),

@@ -13,7 +13,7 @@ from tests.faults.lossy import counted
 async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "http" and scope["path"] == "/counted":
         hub = server.hub_or_none
-        told = counted | {"filled": hub.filled if hub else 0}
+        told = counted | {"filled": hub.log.filled if hub else 0}
         body = " ".join(f"{name}={number}" for name, number in told.items()).encode()
         await send(
             {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]}
@@ -22,5 +22,5 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         return
     if scope["type"] == "websocket" and os.environ.get("LIVESALE_TEST_NO_REPAIR"):
         server._open()
-        server.hub.repair = False
+        server.hub.log.repair = False
     await project(scope, receive, send)

@@ -1,0 +1,84 @@
+"""The signal lane: stock counts, viewers, reactions, typing. The latest value wins; what is older may be dropped."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from chat.realtime import doorbell, protocol
+from chat.realtime.watch import Follower, Watch
+
+# Passing signals (typing, reactions) of one stream that leave per tick; more are dropped.
+PASSING_LIMIT = 100
+# A process's viewer counts are forgotten when it has not repeated them for this long, in seconds.
+VIEWERS_EXPIRE = 12.0
+
+
+def take(watch: Watch, values: dict[str, tuple[int, Any]]) -> None:
+    """Keep those that are younger than what is known, and send them on: now, or with the next tick."""
+    for key, value in values.items():
+        old = watch.values.get(key)
+        if old is None or old[0] < value[0]:
+            watch.values[key] = value
+            watch.dirty.add(key)
+    if watch.dirty:
+        watch.signal_fanout.plan(lambda: _send(watch))
+
+
+def _send(watch: Watch) -> None:
+    values = {key: watch.values[key] for key in watch.dirty}
+    if not values:
+        return
+    frame = protocol.values_frame(watch.stream_id, values)
+    for key in watch.dirty & watch.passing:
+        # who types or claps is news for a moment only: nothing is kept for newcomers
+        del watch.values[key]
+    watch.passing.clear()
+    watch.dirty.clear()
+
+    def act(follower: Follower) -> None:
+        if follower.held is None and not follower.gone:
+            follower.outbox.put_values(watch.stream_id, frame, values)
+
+    def done() -> None:
+        if watch.dirty:
+            watch.signal_fanout.plan(lambda: _send(watch))
+
+    watch.signal_fanout.run(list(watch.followers.values()), act, done)
+
+
+def welcome(follower: Follower) -> None:
+    """A newcomer gets every latest value known here, after the snapshot."""
+    watch = follower.watch
+    if watch.values:
+        follower.outbox.put(protocol.values_frame(watch.stream_id, watch.values))
+
+
+def tell(watch: Watch, message: doorbell.Tell) -> None:
+    """Pass on what somebody types or claps."""
+    if len(watch.passing) < PASSING_LIMIT:
+        key = f"{message.name}:{message.person or 'guest'}"
+        watch.passing.add(key)
+        take(watch, {key: (message.version, message.value)})
+
+
+# --- viewers ------------------------------------------------------------------------------------------------------
+
+
+def count_viewers(watch: Watch) -> None:
+    """Announce how many follow the stream, here and elsewhere, if that has changed."""
+    if watch.remote_viewers:
+        since = time.monotonic() - VIEWERS_EXPIRE
+        for process in [p for p, (_, seen) in watch.remote_viewers.items() if seen < since]:
+            del watch.remote_viewers[process]
+    total = len(watch.followers) + sum(n for n, _ in watch.remote_viewers.values())
+    if total != watch.announced_viewers:
+        watch.announced_viewers = total
+        # two changes within a millisecond are two versions
+        watch.viewers_version = max(int(time.time() * 1000), watch.viewers_version + 1)
+        take(watch, {"viewers": (watch.viewers_version, total)})
+
+
+def viewers_elsewhere(watch: Watch, process: str, count: int) -> None:
+    watch.remote_viewers[process] = (count, time.monotonic())
+    count_viewers(watch)

@@ -1,0 +1,105 @@
+"""A stream that somebody on this process follows, and the place of each who does."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from chat.log.batch import Committed, CommittedEvent
+from chat.log.visibility import Viewer, visible
+from chat.realtime import protocol
+from chat.realtime.fanout import FanOut
+from chat.realtime.frame import Frame
+from chat.realtime.limits import SIGNAL_TICK, TICK
+
+if TYPE_CHECKING:
+    from chat.realtime.consumer import Socket
+
+
+@dataclass(slots=True, frozen=True)
+class Chunk:
+    """A range of a stream's log that leaves in one go."""
+
+    first: int
+    last: int
+    events: list[CommittedEvent]
+
+    def frame(self, watch: Watch, viewer: Viewer, after: int = 0) -> Frame:
+        """The part of it beyond `after` that this viewer may see, as a frame."""
+        seen = [e.wire for e in self.events if e.seq > after and visible(e.audience, e.person_id, viewer)]
+        return protocol.events_frame(
+            watch.stream_id, watch.epoch, max(self.first, after + 1), self.last, seen
+        )
+
+
+class Follower:
+    """One socket's place in one stream.
+
+    While `held` is a list, what is committed waits in it until replay or snapshot are queued. `seq` is the last
+    number that has been queued: nothing is sent twice, whichever of log and doorbell was faster.
+    """
+
+    __slots__ = ("gone", "held", "outbox", "seq", "socket", "viewer", "watch")
+
+    def __init__(self, socket: Socket, watch: Watch) -> None:
+        self.socket = socket
+        self.outbox = socket.outbox
+        self.watch = watch
+        self.viewer = Viewer(None)
+        self.seq = 0
+        self.held: list[Chunk] | None = []
+        self.gone = False
+
+    def deliver(self, chunk: Chunk, frame: Frame) -> None:
+        if self.gone:
+            return
+        if self.held is not None:
+            self.held.append(chunk)
+        elif chunk.first > self.seq:
+            self.seq = chunk.last
+            self.outbox.put(frame)
+        elif chunk.last > self.seq:
+            frame = chunk.frame(self.watch, self.viewer, self.seq)
+            self.seq = chunk.last
+            self.outbox.put(frame)
+
+    def release(self, seq: int, viewer: Viewer) -> None:
+        """What the client needed up to `seq` has been queued: what waited and goes beyond it follows."""
+        held, self.held = self.held or [], None
+        self.seq, self.viewer = seq, viewer
+        for chunk in held:
+            if chunk.last > self.seq:
+                self.outbox.put(chunk.frame(self.watch, viewer, self.seq))
+                self.seq = chunk.last
+
+
+@dataclass(eq=False, slots=True)
+class Watch:
+    """One followed stream: where its log stands here, what waits to leave, and its latest values."""
+
+    stream_id: UUID
+    followers: dict[Socket, Follower] = field(default_factory=dict)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    failed: bool = False
+
+    # the log lane; `position` is -1 until the head has been read once
+    position: int = -1
+    epoch: int = 0
+    early: list[Committed] = field(default_factory=list)
+    pending: list[CommittedEvent] = field(default_factory=list)
+    pending_first: int = 0
+    filling: bool = False
+    log_fanout: FanOut[Follower] = field(default_factory=lambda: FanOut(TICK))
+
+    # the signal lane
+    values: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    dirty: set[str] = field(default_factory=set)
+    passing: set[str] = field(default_factory=set)
+    signal_fanout: FanOut[Follower] = field(default_factory=lambda: FanOut(SIGNAL_TICK))
+
+    # viewers: those of other processes, with the moment they were last heard of
+    remote_viewers: dict[str, tuple[int, float]] = field(default_factory=dict)
+    announced_viewers: int = -1
+    viewers_version: int = 0

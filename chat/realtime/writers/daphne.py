@@ -1,0 +1,81 @@
+"""daphne: its connection is bound into `send`; frames go to the socket of its Twisted transport.
+
+`dataBuffer`, `offset` and `_tempDataLen` are what Twisted keeps of a write that the kernel did not take: names of its
+own, so they are looked for, and without them daphne is served by plain ASGI.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from chat.realtime.frame import Frame
+from chat.realtime.writers.kernel import limit_send_buffer
+
+
+class DaphneWriter:
+    """Writes to the kernel while Twisted has nothing waiting, and hands it what was written in part."""
+
+    __slots__ = ("_open", "_protocol", "_socket", "_transport")
+
+    def __init__(self, protocol: Any, transport: Any) -> None:
+        self._protocol = protocol
+        self._transport = transport
+        self._socket = transport.socket
+        self._open = protocol.STATE_OPEN
+
+    @classmethod
+    def find(cls, send: Any) -> DaphneWriter | None:
+        """The writer of the connection behind this `send`; None when it is not one that we know."""
+        if not isinstance(send, functools.partial) or not send.args:
+            return None
+        protocol = send.args[0]
+        if not hasattr(protocol, "handshake_deferred") and not hasattr(protocol, "STATE_OPEN"):
+            return None
+        # loaded by daphne; another server may run without Twisted
+        from autobahn.twisted.websocket import WebSocketServerProtocol
+        from twisted.internet.tcp import Connection
+
+        transport = getattr(protocol, "transport", None)
+        if (
+            not isinstance(protocol, WebSocketServerProtocol)
+            or not isinstance(transport, Connection)
+            or transport.TLS
+            or not isinstance(transport.dataBuffer, bytes)
+            or not isinstance(transport._tempDataLen, int)
+            or not isinstance(transport.offset, int)
+            or protocol.send_queue
+            or getattr(protocol, "logFrames", False)
+        ):
+            return None
+        limit_send_buffer(transport.socket)
+        return cls(protocol, transport)
+
+    def write(self, frame: Frame) -> bool:
+        transport = self._transport
+        if transport.dataBuffer or transport._tempDataLen:
+            return False
+        if self._protocol.state != self._open or transport.disconnecting or not transport.connected:
+            # nobody is there any more: the reader hears of it in a moment
+            return True
+        wire = frame.wire
+        try:
+            # a socket object that was closed refuses; its number may belong to somebody else by now
+            written = self._socket.send(wire)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            # reset by the peer: Twisted finds out by itself
+            return True
+        if written < len(wire):
+            transport.write(wire[written:])
+        return True
+
+    async def close(self, code: int, reason: str) -> None:
+        self._protocol.handle_reply({"type": "websocket.close", "code": code, "reason": reason})
+
+    def abort(self) -> None:
+        self._transport.abortConnection()
+
+    def end(self) -> None:
+        """The server closes the connection."""

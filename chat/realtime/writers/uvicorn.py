@@ -1,0 +1,83 @@
+"""uvicorn: its connection is the protocol object behind `send`; frames go to the descriptor of its transport.
+
+Works with `--ws auto` and `--ws websockets-sansio`, with uvloop and with asyncio's own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from chat.realtime.frame import Frame
+from chat.realtime.writers.kernel import limit_send_buffer
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+
+class UvicornWriter:
+    """Writes to the kernel while uvicorn's transport has nothing waiting.
+
+    The transport closes its descriptor only after `is_closing()` has become true, and both happen on this loop: what
+    is asked right before the write still holds during it.
+    """
+
+    __slots__ = ("_buffered", "_closing", "_fd", "_protocol", "_transport")
+
+    def __init__(self, protocol: WebSocketsSansIOProtocol, fd: int) -> None:
+        self._protocol = protocol
+        self._transport = protocol.transport
+        self._closing = protocol.transport.is_closing
+        self._buffered = protocol.transport.get_write_buffer_size
+        self._fd = fd
+
+    @classmethod
+    def find(cls, send: Any) -> UvicornWriter | None:
+        """The writer of the connection behind this `send`; None when it is not one that we know."""
+        protocol = getattr(send, "__self__", None)
+        if protocol is None or type(protocol).__name__ != "WebSocketsSansIOProtocol":
+            return None
+        transport = protocol.transport
+        if (
+            not isinstance(transport, asyncio.Transport)
+            or transport.get_extra_info("sslcontext") is not None
+            or not isinstance(protocol.close_sent, bool)
+            or not isinstance(protocol.handshake_complete, bool)
+        ):
+            return None
+        connection = transport.get_extra_info("socket")
+        if connection is None or connection.type != socket.SOCK_STREAM:
+            return None
+        transport.get_write_buffer_size()
+        limit_send_buffer(connection)
+        return cls(protocol, connection.fileno())
+
+    def write(self, frame: Frame) -> bool:
+        if self._buffered():
+            return False
+        if self._closing() or self._protocol.close_sent:
+            # nobody is there any more: the reader hears of it in a moment
+            return True
+        wire = frame.wire
+        try:
+            written = os.write(self._fd, wire)
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            # reset by the peer: the transport finds out by itself
+            return True
+        if written < len(wire):
+            self._transport.write(wire[written:])
+        return True
+
+    async def close(self, code: int, reason: str) -> None:
+        if not self._closing() and not self._protocol.close_sent:
+            await self._protocol.send({"type": "websocket.close", "code": code, "reason": reason})
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def end(self) -> None:
+        """The server closes the connection."""
