@@ -21,4 +21,5 @@ server = Server(
     guard=OriginGuard(),
     session_cookie=settings.SESSION_COOKIE_NAME,
     features=_features(),
+    plain_asgi=settings.FRAME_WRITER == "asgi",
 )

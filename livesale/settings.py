@@ -259,6 +259,9 @@ SPECTACULAR_SETTINGS = {
 LIVESALE_SANDBOX_SECRET = os.environ.get("LIVESALE_SANDBOX_SECRET") or SECRET_KEY
 LIVESALE_SANDBOX_ENABLED = env.bool("LIVESALE_SANDBOX_ENABLED", default=True)
 
+# How frames leave: `direct` writes to daphne's and uvicorn's connections past their own send, `asgi` never does.
+FRAME_WRITER = env("FRAME_WRITER", default="direct")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

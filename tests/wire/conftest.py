@@ -61,13 +61,24 @@ def open_house(count: int = 1, **options: Any) -> Iterator[House]:
             backstage.end()
 
 
-@pytest.fixture(scope="package", params=["daphne, SQLite, one process", "uvicorn, PostgreSQL and Redis, two"])
+HOUSES = [
+    "daphne, SQLite, one process",
+    "uvicorn, PostgreSQL and Redis, two",
+    "uvicorn, SQLite, plain ASGI",
+]
+
+
+@pytest.fixture(scope="package", params=HOUSES)
 def house(
     request: pytest.FixtureRequest, redis_server: RedisService, durable_postgres_server: PostgresService
 ) -> Iterator[House]:
-    """The two ends of what is supported: the protocol is the same on both."""
-    if request.param.startswith("daphne"):
-        with open_house(1, server="daphne") as opened:
+    """The ends of what is supported, and each way that frames leave by: the protocol is the same on all."""
+    if "SQLite" in request.param:
+        server, env = (
+            request.param.split(",")[0],
+            {"FRAME_WRITER": "asgi"} if "plain" in request.param else {},
+        )
+        with open_house(1, server=server, env=env) as opened:
             yield opened
     else:
         url = durable_postgres_server.create_database("wire_uvicorn")
