@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,16 +65,22 @@ def positions(stream_ids: Sequence[UUID]) -> dict[UUID, Position]:
 
 def access(stream_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, registry.Access]:
     """What this person may read, for every id asked about: an unknown stream looks like a forbidden one."""
-    kinds: dict[str, list[UUID]] = {}
-    for stream_id, kind in Stream.objects.filter(id__in=stream_ids).values_list("id", "kind"):
-        kinds.setdefault(kind, []).append(stream_id)
-    found: dict[UUID, registry.Access] = {}
-    for kind, ids in kinds.items():
+    return {s: found for (s, _), found in access_of([(s, person_id) for s in stream_ids]).items()}
+
+
+def access_of(
+    pairs: Iterable[tuple[UUID, UUID | None]],
+) -> dict[tuple[UUID, UUID | None], registry.Access]:
+    """The same for many (stream, person) at once, in as many queries as for one."""
+    asked = set(pairs)
+    kinds = dict(Stream.objects.filter(id__in={s for s, _ in asked}).values_list("id", "kind"))
+    nothing = registry.Access(read=False)
+    found = dict.fromkeys(asked, nothing)
+    for kind in set(kinds.values()):
         provider = registry.ACCESS.get(kind)
         if provider is not None:
-            found.update(provider(ids, person_id))
-    nothing = registry.Access(read=False)
-    return {stream_id: found.get(stream_id, nothing) for stream_id in stream_ids}
+            found.update(provider([pair for pair in asked if kinds.get(pair[0]) == kind]))
+    return found
 
 
 def events_after(stream_id: UUID, after: int, upto: int, limit: int = REPLAY_LIMIT) -> list[CommittedEvent]:

@@ -72,7 +72,11 @@ class Access:
 
 
 class AccessProvider(Protocol):
-    def __call__(self, stream_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, Access]: ...
+    """What these people (or guests, None) may do with these streams, in a number of queries that does not grow."""
+
+    def __call__(
+        self, pairs: Sequence[tuple[UUID, UUID | None]]
+    ) -> dict[tuple[UUID, UUID | None], Access]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,13 @@ from chat.log import reading, registry
 from chat.log.batch import Request
 from chat.log.errors import Refused, busy, describe
 from chat.log.execute import parse
-from chat.log.visibility import Viewer, visible
 from chat.realtime import limits, protocol, signal_lane
 from chat.realtime.answers import error_frame, sentence
 from chat.realtime.closing import CloseCode
-from chat.realtime.frame import Frame
 from chat.realtime.identity import Identity
+from chat.realtime.joining import Question
 from chat.realtime.outbox import Outbox
+from chat.realtime.stats import stats
 from chat.realtime.writers import writer_for
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Socket:
         "__weakref__",
         "_bad_frames",
         "_bucket",
+        "_desk",
         "_ended",
         "_following",
         "_given_up",
@@ -78,6 +79,7 @@ class Socket:
     ) -> None:
         self._server = server
         self._hub = server.hub
+        self._desk = server.desk
         self._scope = scope
         self._receive = receive
         self._send = send
@@ -162,7 +164,7 @@ class Socket:
         if not session_key:
             return None, None
         try:
-            return None, await self._server.readers.run(self._server.identities.from_session, session_key)
+            return None, await self._desk.from_session(session_key)
         except Exception as error:
             # not a guest: a client that comes back in a moment is still signed in
             logger.warning("a session could not be read: %s", type(error).__name__)
@@ -203,7 +205,7 @@ class Socket:
             origin = dict(self._scope.get("headers", [])).get(b"origin", b"").decode("latin-1")
             found = await self._server.readers.run(identities.from_ticket, frame.ticket, origin)
         elif frame.resume:
-            found = await self._server.readers.run(identities.from_resume, frame.resume)
+            found = await self._desk.from_resume_token(frame.resume)
         if found is None:
             self._refuse(Refused("auth.failed"))
             return
@@ -232,6 +234,7 @@ class Socket:
                 # only the other side's goodbye is waited for
                 continue
             self._heard_at = time.monotonic()
+            stats.frames_in += 1
             text = message.get("text")
             try:
                 if text is None:
@@ -264,6 +267,7 @@ class Socket:
             self.bye(CloseCode.TOO_MANY_ERRORS)
 
     def _refuse(self, refusal: BaseException, id: Any = None) -> None:
+        stats.errors[getattr(refusal, "code", "server.error")] += 1
         self.outbox.put(error_frame(refusal, id=id, language=self.language))
 
     async def _handle(self, frame: Any, size: int) -> None:
@@ -332,13 +336,11 @@ class Socket:
             raise Refused("stream.too_many")
         try:
             # who may not read a stream must not make this process follow it
-            new = [stream_id for stream_id in wanted if not self._hub.watches(stream_id)]
-            if new:
-                access = await self._server.readers.run(reading.access, new, self.person_id)
-                for stream_id, verdict in access.items():
-                    if not verdict.read:
-                        del wanted[stream_id]
-                        self._left(stream_id, verdict.reason)
+            for stream_id in [s for s in wanted if not self._hub.watches(s)]:
+                verdict = await self._desk.may_read(stream_id, self.person_id)
+                if not verdict.read:
+                    del wanted[stream_id]
+                    self._left(stream_id, verdict.reason)
             await self._follow(list(wanted.values()))
         except (Error, Refused) as error:
             logger.warning("streams could not be joined: %s", type(error).__name__)
@@ -351,19 +353,18 @@ class Socket:
         self._following.update(w.stream for w in wanted)
         followers = await asyncio.gather(*(self._hub.follow(self, w.stream) for w in wanted))
         # judged after following: a ban that came in between is seen here, a later one finds the follower
-        caught = await self._server.readers.run(_catch_up, wanted, person_id)
-        for follower, (viewer, joined, events) in zip(followers, caught, strict=True):
+        questions = [Question(w.stream, person_id, w.after, w.epoch) for w in wanted]
+        answers = await asyncio.gather(*(self._desk.catch_up(question) for question in questions))
+        for follower, caught in zip(followers, answers, strict=True):
             if not self._hub.follows(follower):
                 # left, or was put out, meanwhile
                 continue
-            stream_id = follower.watch.stream_id
-            if isinstance(joined, str):
-                self.put_out(stream_id, joined)
+            if caught.reason:
+                self.put_out(follower.watch.stream_id, caught.reason)
                 continue
-            self.outbox.put(protocol.encode(joined))
-            if events is not None:
-                self.outbox.put(events)
-            follower.release(joined.seq, viewer)
+            for frame in caught.frames:
+                self.outbox.put(frame)
+            follower.release(caught.seq, caught.viewer)
             signal_lane.welcome(follower)
 
     def _unfollow(self, stream_id: UUID) -> None:
@@ -413,56 +414,6 @@ class Socket:
         """
         last = protocol.Bye(int(code), code.name.lower(), retry_after)
         self.outbox.close(code, protocol.encode(last), flush=flush)
-
-
-def _catch_up(
-    wanted: list[protocol.StreamPosition], person_id: UUID | None
-) -> list[tuple[Viewer, protocol.Joined | str, Frame | None]]:
-    """What a client needs of each stream: the missed events in one frame, or a snapshot; or why it gets nothing."""
-    ids = [w.stream for w in wanted]
-    access = reading.access(ids, person_id)
-    positions = reading.positions(ids)
-    caught: list[tuple[Viewer, protocol.Joined | str, Frame | None]] = []
-    for w in wanted:
-        verdict = access[w.stream]
-        viewer = Viewer(person_id, verdict.staff)
-        if not verdict.read or w.stream not in positions:
-            caught.append((viewer, verdict.reason, None))
-            continue
-        position = positions[w.stream]
-        caught.append((viewer, *(_replay(w, viewer, position) or (_resync(w.stream, viewer), None))))
-    return caught
-
-
-def _replay(
-    wanted: protocol.StreamPosition, viewer: Viewer, position: reading.Position
-) -> tuple[protocol.Joined, Frame | None] | None:
-    stream_id, after = wanted.stream, wanted.after
-    if after is None or wanted.epoch != position.epoch or not position.floor <= after <= position.seq:
-        return None
-    joined = protocol.Joined(stream_id, "replay", position.epoch, position.seq)
-    missed = position.seq - after
-    if missed == 0:
-        return joined, None
-    if missed > reading.REPLAY_LIMIT:
-        return None
-    events = reading.events_after(stream_id, after, position.seq)
-    if len(events) != missed:
-        # pruned between the two reads
-        return None
-    seen = [e.wire for e in events if visible(e.audience, e.person_id, viewer)]
-    return joined, protocol.events_frame(stream_id, position.epoch, after + 1, position.seq, seen)
-
-
-def _resync(stream_id: UUID, viewer: Viewer) -> protocol.Joined:
-    snapshot = reading.snapshot(stream_id, viewer)
-    head = msgspec.json.decode(snapshot, type=_SnapshotHead)
-    return protocol.Joined(stream_id, "resync", head.epoch, head.seq, msgspec.Raw(snapshot))
-
-
-class _SnapshotHead(msgspec.Struct):
-    seq: int
-    epoch: int
 
 
 def _language(header: str) -> str:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
+from chat.realtime.stats import stats
+
 T = TypeVar("T")
 
 # Sockets served in one go: some two milliseconds, then the loop may look after others.
@@ -56,6 +58,7 @@ class FanOut(Generic[T]):
         self._begun_at = time.monotonic()
         self._cost = 0.0
         self._targets, self._index = targets, 0
+        stats.frames_fanned_out += len(targets)
         self._step(act, done)
 
     def _step(self, act: Callable[[T], None], done: Callable[[], None]) -> None:

@@ -80,6 +80,16 @@ class Hub:
         if not task.cancelled() and task.exception() is not None:
             logger.error("a task of the hub ended", exc_info=task.exception())
 
+    @property
+    def layer(self) -> Layer:
+        """The doorbell, for those who ask how it is."""
+        return self._layer
+
+    @property
+    def watched(self) -> int:
+        """Streams that somebody here follows."""
+        return len(self._watches)
+
     # --- what this process has committed, and what others tell -----------------------------------------------------
 
     def hear(self, outcome: Outcome) -> None:

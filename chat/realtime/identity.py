@@ -22,16 +22,16 @@ class Identity:
 class Identities(Protocol):
     """Blocking look-ups, called in reader threads."""
 
-    def from_session(self, session_key: str) -> Identity | None:
-        """The person signed in with this session cookie."""
+    def from_sessions(self, session_keys: Sequence[str]) -> list[Identity | None]:
+        """The people signed in with these session cookies; the same number of queries for one and for many."""
         ...
 
     def from_ticket(self, ticket: str, origin: str) -> Identity | None:
         """The person a single-use ticket was made for; the ticket is used up."""
         ...
 
-    def from_resume(self, token: str) -> Identity | None:
-        """The person a signed resume token was made for, if it is young enough."""
+    def from_resume_tokens(self, tokens: Sequence[str]) -> list[Identity | None]:
+        """The people these signed tokens were made for, where they are young enough; as few queries."""
         ...
 
     def resume_token(self, identity: Identity) -> str:

@@ -42,6 +42,7 @@ class Layer:
         self._trouble_at = self._logged_at = float("-inf")
         self._sending = False
         self.dropped = 0
+        self.troubles = 0
 
     @property
     def down(self) -> bool:
@@ -101,6 +102,7 @@ class Layer:
 
     def _trouble(self, error: Exception) -> None:
         self._trouble_at = time.monotonic()
+        self.troubles += 1
         if self._trouble_at - self._logged_at > TROUBLE_LOGGED:
             self._logged_at = self._trouble_at
             logger.warning(

@@ -43,7 +43,10 @@ class LogLane:
         self._recheck = recheck
         self._loop = asyncio.get_running_loop()
         self.repair = True
+        # events read from the log because nobody had told of them, how often, and how often only a snapshot helped
         self.filled = 0
+        self.holes = 0
+        self.renewed = 0
 
     def deliver(self, watch: Watch, committed: Committed) -> None:
         """Hand out a committed range in order: drop what is known, wait for what is missing."""
@@ -159,6 +162,7 @@ class LogLane:
                     if watch.stream_id in found:
                         self._begin_anew(watch, found[watch.stream_id])
                     return
+                self.holes += 1
                 self.filled += len(events)
                 self._append(
                     watch, Committed(watch.stream_id, epoch, events[0].seq, events[-1].seq, tuple(events))
@@ -193,6 +197,7 @@ class LogLane:
 
     def _begin_anew(self, watch: Watch, head: reading.Position) -> None:
         """Forget where the stream stood: all who follow it get a fresh snapshot."""
+        self.renewed += 1
         watch.epoch, watch.position = head.epoch, head.seq
         watch.early.clear()
         watch.pending.clear()

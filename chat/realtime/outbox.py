@@ -17,6 +17,7 @@ from uuid import UUID
 from chat.realtime import protocol
 from chat.realtime.closing import CloseCode
 from chat.realtime.frame import Frame
+from chat.realtime.stats import stats
 from chat.realtime.writers import Writer
 
 # Bytes that may wait for one socket before it counts as slow.
@@ -44,6 +45,11 @@ class Backlog:
 
     def __contains__(self, outbox: Outbox) -> bool:
         return outbox in self._waiting
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait in all log lanes; from any thread."""
+        return sum(outbox.waiting for outbox in list(self._waiting))
 
     def add(self, outbox: Outbox) -> None:
         self._waiting.add(outbox)
@@ -192,6 +198,7 @@ class Outbox:
         if self.closing is not None:
             return
         self.closing = code
+        stats.closed[code.name.lower()] += 1
         self._latest = self._values = None
         if not flush:
             self._frames = None

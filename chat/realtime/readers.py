@@ -24,10 +24,16 @@ class Readers:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="reader")
         self._threads = threads
         self._local = threading.local()
+        # reads asked for on the event loop and not answered yet; more than there are threads have to wait
+        self.pending = 0
 
     async def run(self, function: Callable[..., T], *args: Any) -> T:
         """Call `function(*args)` in a reader thread; what it raises is raised here."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, function, args)
+        self.pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, self._call, function, args)
+        finally:
+            self.pending -= 1
 
     def _call(self, function: Callable[..., T], args: tuple[Any, ...]) -> T:
         opened = getattr(self._local, "opened", None)

@@ -19,9 +19,11 @@ from chat.realtime.closing import CloseCode
 from chat.realtime.consumer import Socket
 from chat.realtime.hub import Hub
 from chat.realtime.identity import Identities, RequestGuard
+from chat.realtime.joining import Desk
 from chat.realtime.layer import Layer
 from chat.realtime.limits import BEAT
 from chat.realtime.readers import Readers
+from chat.realtime.stats import stats
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.readers: Readers
         self.bridge: AnswerBridge
+        self.desk: Desk
 
     @property
     def hub(self) -> Hub:
@@ -94,6 +97,7 @@ class Server:
             self.readers = Readers()
             self.bridge = AnswerBridge()
             self._hub = Hub(Layer(), self.readers)
+            self.desk = Desk(self.readers, self._hub.spawn, self.identities)
             self._hub.start()
             self._hub.spawn(self._keep_time())
             ending.before_the_server_ends(self.drain)
@@ -108,6 +112,7 @@ class Server:
         self._open()
         socket = Socket(self, scope, receive, send)
         self.sockets.add(socket)
+        stats.opened += 1
         await socket.run()
 
     async def _keep_time(self) -> None:

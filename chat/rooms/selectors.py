@@ -33,54 +33,74 @@ def tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> dict[tuple[
 
 def roles_in(room_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, str]:
     """This person's role in each of these rooms; `guest` where they have none."""
-    roles = dict.fromkeys(room_ids, GUEST)
-    if person_id is None:
-        return roles
     rooms = dict(Room.objects.filter(id__in=room_ids).values_list("id", "tenant_id"))
-    for room_id, role in Membership.objects.filter(room_id__in=room_ids, person_id=person_id).values_list(
-        "room_id", "role"
-    ):
-        roles[room_id] = role
-    staff = tenant_roles(set(rooms.values()), [person_id])
-    for room_id, tenant_id in rooms.items():
-        shop_role = staff.get((tenant_id, person_id))
-        if shop_role is not None and (roles[room_id] not in STAFF_ROLES or shop_role == "owner"):
-            roles[room_id] = shop_role
+    return {room: role for (room, _), role in _roles([(r, person_id) for r in room_ids], rooms).items()}
+
+
+def _roles(
+    pairs: Sequence[tuple[UUID, UUID | None]], tenants: dict[UUID, UUID]
+) -> dict[tuple[UUID, UUID | None], str]:
+    roles = dict.fromkeys(pairs, GUEST)
+    people = {person for _, person in pairs if person is not None}
+    if not people:
+        return roles
+    members = Membership.objects.filter(room_id__in=tenants, person_id__in=people)
+    for room_id, person_id, role in members.values_list("room_id", "person_id", "role"):
+        if (room_id, person_id) in roles:
+            roles[room_id, person_id] = role
+    staff = tenant_roles(set(tenants.values()), people)
+    for room_id, person in pairs:
+        if person is not None and room_id in tenants:
+            shop_role = staff.get((tenants[room_id], person))
+            if shop_role is not None and (roles[room_id, person] not in STAFF_ROLES or shop_role == "owner"):
+                roles[room_id, person] = shop_role
     return roles
 
 
-def banned_from(room_ids: Sequence[UUID], person_id: UUID) -> set[UUID]:
-    """Which of these rooms the person is banned from, by the room or by its whole shop."""
-    rooms = dict(Room.objects.filter(id__in=room_ids).values_list("id", "tenant_id"))
+def _banned(
+    pairs: Sequence[tuple[UUID, UUID | None]], tenants: dict[UUID, UUID]
+) -> set[tuple[UUID, UUID | None]]:
+    """Which of these people are banned from which room, by the room or by its whole shop."""
+    people = {person for _, person in pairs if person is not None}
+    if not people:
+        return set()
     now = clock.now()
-    rows = Sanction.objects.filter(
-        Q(room_id__in=room_ids) | Q(room_id__isnull=True),
-        Q(until__isnull=True) | Q(until__gt=now),
-        tenant_id__in=set(rooms.values()),
-        person_id=person_id,
-        kind=SanctionKind.BAN,
-        lifted_at__isnull=True,
-    ).values_list("tenant_id", "room_id")
-    banned: set[UUID] = set()
-    for tenant_id, room_id in rows:
-        banned |= {room_id} if room_id is not None else {r for r, t in rooms.items() if t == tenant_id}
-    return banned & set(room_ids)
+    rows = set(
+        Sanction.objects.filter(
+            Q(room_id__in=tenants) | Q(room_id__isnull=True),
+            Q(until__isnull=True) | Q(until__gt=now),
+            tenant_id__in=set(tenants.values()),
+            person_id__in=people,
+            kind=SanctionKind.BAN,
+            lifted_at__isnull=True,
+        ).values_list("tenant_id", "room_id", "person_id")
+    )
+    return {
+        (room, person)
+        for room, person in pairs
+        if room in tenants
+        and ((tenants[room], room, person) in rows or (tenants[room], None, person) in rows)
+    }
 
 
 @access("room")
-def room_access(stream_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, Access]:
+def room_access(pairs: Sequence[tuple[UUID, UUID | None]]) -> dict[tuple[UUID, UUID | None], Access]:
     """Who may read a room: anyone when it is open, else members and staff; nobody who is banned."""
-    roles = roles_in(stream_ids, person_id)
-    banned = banned_from(stream_ids, person_id) if person_id is not None else set()
+    rooms = Room.objects.filter(id__in={room for room, _ in pairs}).values_list("id", "tenant_id", "open")
+    tenants = {room: tenant for room, tenant, _ in rooms}
+    open_ = {room for room, _, is_open in rooms if is_open}
+    roles = _roles(pairs, tenants)
+    banned = _banned(pairs, tenants)
     found = {}
-    for room_id, is_open in Room.objects.filter(id__in=stream_ids).values_list("id", "open"):
-        role = roles[room_id]
-        if room_id in banned:
-            found[room_id] = Access(read=False, reason="member.banned")
-        elif is_open or role != GUEST:
-            found[room_id] = Access(read=True, staff=role in STAFF_ROLES)
+    for pair in pairs:
+        if pair[0] not in tenants:
+            continue
+        if pair in banned:
+            found[pair] = Access(read=False, reason="member.banned")
+        elif pair[0] in open_ or roles[pair] != GUEST:
+            found[pair] = Access(read=True, staff=roles[pair] in STAFF_ROLES)
         else:
-            found[room_id] = Access(read=False, reason="stream.unknown")
+            found[pair] = Access(read=False, reason="stream.unknown")
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.sessions.backends.db import SessionStore
 from django.contrib.sessions.models import Session
 from django.core import signing
 from django.utils.crypto import constant_time_compare
@@ -41,18 +40,41 @@ def _identity(user: User, session: str = "") -> Identity:
     return Identity(user.id, user.name, user.auth_version, session, user.language)
 
 
+def _users(ids: Iterable[Any]) -> dict[str, User]:
+    """The active ones of these users, by their id as text."""
+    wanted = set()
+    for id_ in ids:
+        try:
+            wanted.add(UUID(str(id_)))
+        except ValueError:
+            continue
+    return {str(user.id): user for user in User.objects.filter(id__in=wanted, is_active=True)}
+
+
+def _claim(token: str) -> tuple[UUID, int, str] | None:
+    """Whom a resume token was made for (person, version of their sign-ins, session), if it is ours and young."""
+    try:
+        data = signing.loads(token, salt=_RESUME_SALT, max_age=RESUME_LIFE)
+        return UUID(data[0]), int(data[1]), str(data[2])
+    except (signing.BadSignature, ValueError, TypeError, IndexError, KeyError):
+        return None
+
+
 class ProjectIdentities:
     """The project's answers to `chat.realtime.identity.Identities`."""
 
-    def from_session(self, session_key: str) -> Identity | None:
-        data: dict[str, Any] = SessionStore(session_key).load()
-        user_id = data.get(SESSION_KEY)
-        if not user_id or BACKEND_SESSION_KEY not in data:
+    def from_sessions(self, session_keys: Sequence[str]) -> list[Identity | None]:
+        rows = Session.objects.filter(session_key__in=set(session_keys), expire_date__gt=wall_clock())
+        data = {row.session_key: row.get_decoded() for row in rows}
+        users = _users(content.get(SESSION_KEY) for content in data.values())
+        return [self._signed_in(key, data.get(key, {}), users) for key in session_keys]
+
+    @staticmethod
+    def _signed_in(session_key: str, data: dict[str, Any], users: dict[str, User]) -> Identity | None:
+        user = users.get(str(data.get(SESSION_KEY)))
+        if user is None or BACKEND_SESSION_KEY not in data:
             return None
-        user = User.objects.filter(id=user_id, is_active=True).first()
-        if user is None or not constant_time_compare(
-            data.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()
-        ):
+        if not constant_time_compare(data.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
             return None
         return _identity(user, session_key)
 
@@ -67,16 +89,24 @@ class ProjectIdentities:
         user = User.objects.filter(id=row.person_id, is_active=True).first()
         return _identity(user) if user is not None else None
 
-    def from_resume(self, token: str) -> Identity | None:
-        try:
-            data = signing.loads(token, salt=_RESUME_SALT, max_age=RESUME_LIFE)
-            person_id, version, session = UUID(data[0]), int(data[1]), str(data[2])
-        except (signing.BadSignature, ValueError, TypeError, IndexError, KeyError):
-            return None
-        user = User.objects.filter(id=person_id, is_active=True, auth_version=version).first()
-        if user is None or (session and not Session.objects.filter(session_key=session).exists()):
-            return None
-        return _identity(user, session)
+    def from_resume_tokens(self, tokens: Sequence[str]) -> list[Identity | None]:
+        claims = {token: _claim(token) for token in tokens}
+        said = [claim for claim in claims.values() if claim is not None]
+        users = _users(str(person_id) for person_id, _, _ in said)
+        sessions = set(
+            Session.objects.filter(session_key__in={s for _, _, s in said if s}).values_list(
+                "session_key", flat=True
+            )
+        )
+        found: list[Identity | None] = []
+        for token in tokens:
+            person_id, version, session = claims[token] or (None, 0, "")
+            user = users.get(str(person_id))
+            stands = user is not None and user.auth_version == version
+            if session and session not in sessions:
+                stands = False
+            found.append(_identity(user, session) if user is not None and stands else None)
+        return found
 
     def resume_token(self, identity: Identity) -> str:
         return signing.dumps([identity.person_id.hex, identity.version, identity.session], salt=_RESUME_SALT)

@@ -76,17 +76,15 @@ STAFF_CHANGED = event("staff.changed", StaffChanged, changes_access=True)
 
 
 @access("shop")
-def shop_access(stream_ids: Sequence[UUID], person_id: UUID | None) -> dict[UUID, Access]:
+def shop_access(pairs: Sequence[tuple[UUID, UUID | None]]) -> dict[tuple[UUID, UUID | None], Access]:
     """Anyone may look at a shop; its staff see more."""
-    staff = set()
-    if person_id is not None:
-        staff = set(
-            ShopStaff.objects.filter(shop_id__in=stream_ids, person_id=person_id).values_list(
-                "shop_id", flat=True
-            )
-        )
-    known = set(Shop.objects.filter(id__in=stream_ids).values_list("id", flat=True))
-    return {s: Access(read=True, staff=s in staff) for s in stream_ids if s in known}
+    shops = {shop for shop, _ in pairs}
+    people = {person for _, person in pairs if person is not None}
+    staff = set(
+        ShopStaff.objects.filter(shop_id__in=shops, person_id__in=people).values_list("shop_id", "person_id")
+    )
+    known = set(Shop.objects.filter(id__in=shops).values_list("id", flat=True))
+    return {pair: Access(read=True, staff=pair in staff) for pair in pairs if pair[0] in known}
 
 
 def _me(shop_id: UUID, viewer: Viewer) -> dict[str, Any]:

@@ -145,6 +145,7 @@ class _Claiming(Handler):
             placed_by=request.actor_id,
             qty=qty,
             name=batch.part(Consents).shown_name(buyer),
+            for_all=batch.part(RoomBook).room(request.stream_id).open,
         )
 
     def _check_open(self, batch: Batch, sale: Any, offer: Offer) -> None:

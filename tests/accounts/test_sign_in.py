@@ -82,7 +82,7 @@ def test_sign_in_and_out(page: Client, revoked: list[UUID]) -> None:
     assert answer.status_code == 200, answer.content
     assert answer.json()["data"]["user"]["email"] == "eve@example.org"
     identities = ProjectIdentities()
-    identity = identities.from_session(page.cookies["sessionid"].value)
+    identity = identities.from_sessions([page.cookies["sessionid"].value])[0]
     assert identity is not None
     resume = identities.resume_token(identity)
     assert identities.still_valid([identity]) == {identity}
@@ -90,7 +90,7 @@ def test_sign_in_and_out(page: Client, revoked: list[UUID]) -> None:
     assert revoked == [eve.id]
     assert not Session.objects.exists()
     assert identities.still_valid([identity]) == set()
-    assert identities.from_resume(resume) is None
+    assert identities.from_resume_tokens([resume]) == [None]
     assert page.get("/api/v1/me/").json()["person"] is None
 
 
@@ -98,7 +98,7 @@ def test_a_new_password_ends_what_was_opened_with_the_old_one(page: Client, revo
     eve = person("Eve")
     elsewhere = client(eve)
     identities = ProjectIdentities()
-    before = identities.from_session(elsewhere.cookies["sessionid"].value)
+    before = identities.from_sessions([elsewhere.cookies["sessionid"].value])[0]
     assert before is not None
     make_ticket(eve.id)
     call(page, "post", "auth/login", {"email": "eve@example.org", "password": PASSWORD})
@@ -120,7 +120,7 @@ def test_deactivation_ends_everything(revoked: list[UUID]) -> None:
     eve = person("Eve")
     made = client(eve)
     identities = ProjectIdentities()
-    identity = identities.from_session(made.cookies["sessionid"].value)
+    identity = identities.from_sessions([made.cookies["sessionid"].value])[0]
     assert identity is not None
     resume, ticket = identities.resume_token(identity), make_ticket(eve.id)
     services.deactivate(eve.id)
@@ -129,7 +129,7 @@ def test_deactivation_ends_everything(revoked: list[UUID]) -> None:
     assert identities.from_ticket(ticket, "") is None
     assert made.get("/api/v1/me/").json()["person"] is None
     User.objects.filter(id=eve.id).update(is_active=True)
-    assert identities.from_resume(resume) is None  # what was ended stays ended
+    assert identities.from_resume_tokens([resume]) == [None]  # what was ended stays ended
 
 
 def test_guessing_passwords_is_slowed_down(page: Client) -> None:

@@ -77,8 +77,9 @@ class Client:
             features=[],
             sockets=set(),
             readers=SimpleNamespace(run=self._read),
-            identities=SimpleNamespace(
-                resume_token=lambda who: "token", from_ticket=lambda *_: None, from_resume=lambda *_: None
+            identities=SimpleNamespace(resume_token=lambda who: "token", from_ticket=lambda *_: None),
+            desk=SimpleNamespace(
+                may_read=self._may_read, from_resume_token=self._nobody, from_session=self._nobody
             ),
             bridge=SimpleNamespace(to=lambda receiver: receiver),
             lane=SimpleNamespace(submit=self._submit),
@@ -92,6 +93,12 @@ class Client:
         if getattr(function, "__name__", "") == "access":
             return {stream: registry.Access(read=False) for stream in args[0]}
         return None if "from" in repr(function) or "<lambda>" in repr(function) else {}
+
+    async def _may_read(self, *_: Any) -> registry.Access:
+        return registry.Access(read=False)
+
+    async def _nobody(self, *_: Any) -> None:
+        return None
 
     def _submit(self, request: Any) -> None:
         raise busy()

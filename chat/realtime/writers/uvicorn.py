@@ -5,7 +5,6 @@ Works with `--ws auto` and `--ws websockets-sansio`, with uvloop and with asynci
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from typing import TYPE_CHECKING, Any
@@ -41,8 +40,7 @@ class UvicornWriter:
             return None
         transport = protocol.transport
         if (
-            not isinstance(transport, asyncio.Transport)
-            or transport.get_extra_info("sslcontext") is not None
+            transport.get_extra_info("sslcontext") is not None
             or not isinstance(protocol.close_sent, bool)
             or not isinstance(protocol.handshake_complete, bool)
         ):
@@ -50,7 +48,6 @@ class UvicornWriter:
         connection = transport.get_extra_info("socket")
         if connection is None or connection.type != socket.SOCK_STREAM:
             return None
-        transport.get_write_buffer_size()
         limit_send_buffer(connection)
         return cls(protocol, connection.fileno())
 
