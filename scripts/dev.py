@@ -217,6 +217,8 @@ def missing_parts():
     parts = {
         ("redis-server",): os.environ.get("TEST_REDIS_URL") or shutil.which("redis-server"),
         ("postgresql",): os.environ.get("TEST_DATABASE_URL") or initdb,
+        # the load generator of tests/bench/fanout is checked by the tests
+        ("gcc", "libc6-dev"): shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"),
         ("chromium", "fonts-liberation", "fonts-noto-color-emoji"): os.environ.get("TEST_CHROMIUM")
         or any(map(shutil.which, chromium)),
     }
@@ -238,6 +240,21 @@ def install_gettext():
         "The texts are collected by GNU gettext; missing: {packages}. Install it.",
         "messages",
     )
+
+
+def install_rivals():
+    """What tests/bench/fanout compares with, as far as it can be had here; its report says what is missing."""
+    module = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
+    try:
+        if not shutil.which("node", path=environment()["PATH"]):
+            install("node")
+        install_by_apt(
+            lambda: [] if module.exists() else ["nginx", "libnginx-mod-nchan"],
+            "A rival of the benchmark is missing: {packages}.",
+            "bench",
+        )
+    except Refused as reason:
+        print(reason, flush=True)
 
 
 def install_by_apt(missing, elsewhere, whose):
@@ -339,10 +356,14 @@ def format_code(_args):
 
 def bench(args):
     if not args or args[0].startswith("-"):
-        names = sorted(path.stem for path in (ROOT / "tests" / "bench").glob("[a-z]*.py"))
-        raise Refused("which one? bench " + " | ".join(names))
+        folder = ROOT / "tests" / "bench"
+        names = {path.stem for path in folder.glob("[a-z]*.py") if not path.stem.startswith("test_")}
+        names |= {path.parent.name for path in folder.glob("*/__main__.py")}
+        raise Refused("which one? bench " + " | ".join(sorted(names)))
     install("dev")
     install_real_parts()
+    if args[0] == "fanout":
+        install_rivals()
     become(PYTHON, "-m", f"tests.bench.{args[0]}", *args[1:])
 
 

@@ -1,0 +1,1 @@
+"""What the product is compared with: each as its own documentation would have one write it."""
