@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import time
@@ -93,6 +94,11 @@ class Server:
 
     def _open(self) -> None:
         if self._hub is None:
+            # what was made until now stays: the collector need not look at it again, and looks less often at the
+            # thousands of sockets, which make no cycles
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(20_000, 20, 50)
             self._loop = asyncio.get_running_loop()
             self.readers = Readers()
             self.bridge = AnswerBridge()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -10,6 +11,8 @@ from chat.realtime.watch import Follower, Watch
 
 # Passing signals (typing, reactions) of one stream that leave per tick; more are dropped.
 PASSING_LIMIT = 100
+# Seconds between two announcements of how many watch: when thousands come at once, nobody wants to hear of each.
+VIEWERS_TICK = 1.0
 # A process's viewer counts are forgotten when it has not repeated them for this long, in seconds.
 VIEWERS_EXPIRE = 12.0
 
@@ -66,7 +69,14 @@ def tell(watch: Watch, message: doorbell.Tell) -> None:
 
 
 def count_viewers(watch: Watch) -> None:
-    """Announce how many follow the stream, here and elsewhere, if that has changed."""
+    """Announce how many follow the stream, here and elsewhere, if that has changed: at most once a second."""
+    if watch.viewers_planned:
+        return
+    wait = watch.viewers_at + VIEWERS_TICK - time.monotonic()
+    if wait > 0:
+        watch.viewers_planned = True
+        asyncio.get_running_loop().call_later(wait, _viewers_due, watch)
+        return
     if watch.remote_viewers:
         since = time.monotonic() - VIEWERS_EXPIRE
         for process in [p for p, (_, seen) in watch.remote_viewers.items() if seen < since]:
@@ -74,9 +84,16 @@ def count_viewers(watch: Watch) -> None:
     total = len(watch.followers) + sum(n for n, _ in watch.remote_viewers.values())
     if total != watch.announced_viewers:
         watch.announced_viewers = total
+        watch.viewers_at = time.monotonic()
         # two changes within a millisecond are two versions
         watch.viewers_version = max(int(time.time() * 1000), watch.viewers_version + 1)
         take(watch, {"viewers": (watch.viewers_version, total)})
+
+
+def _viewers_due(watch: Watch) -> None:
+    watch.viewers_planned = False
+    if watch.followers:
+        count_viewers(watch)
 
 
 def viewers_elsewhere(watch: Watch, process: str, count: int) -> None:

@@ -103,3 +103,5 @@ class Watch:
     remote_viewers: dict[str, tuple[int, float]] = field(default_factory=dict)
     announced_viewers: int = -1
     viewers_version: int = 0
+    viewers_at: float = float("-inf")
+    viewers_planned: bool = False
