@@ -266,11 +266,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "filters": {"clients_mistakes": {"()": "livesale.logs.ClientsMistakes"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", default="INFO")},
     "loggers": {
         # the access log prints paths; one line per request is the proxy's work
         "django.channels.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        "daphne.ws_protocol": {"filters": ["clients_mistakes"]},
+        "uvicorn.error": {"filters": ["clients_mistakes"]},
     },
 }
