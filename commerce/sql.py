@@ -111,9 +111,13 @@ def _columns(model: type[models.Model], names: tuple[str, ...]) -> list[tuple[st
 def _literal(letter: str, values: Sequence[Any]) -> str:
     """A PostgreSQL array as text. The driver's own lists cost several microseconds per element."""
     if letter == "u":
-        texts: Iterable[str] = ("NULL" if value is None else value.hex for value in values)
+        try:
+            # all digits in one go cost a seventh of a `.hex` per id
+            return "{" + b"".join([value.int.to_bytes(16) for value in values]).hex(",", 16) + "}"
+        except AttributeError:
+            texts: Iterable[str] = ["NULL" if value is None else value.hex for value in values]
     elif letter == "i":
-        texts = ("NULL" if value is None else str(value) for value in values)
+        texts = ["NULL" if value is None else str(value) for value in values]
     else:
         quoted: dict[Any, str] = {None: "NULL"}
         for value in set(values) - {None}:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 import msgspec
 from django.db import models
 
+from chat.log.errors import Refused
 from chat.log.models import Audience
 from chat.log.registry import CommandSpec
 
@@ -35,7 +36,6 @@ class Request:
     actor_id: UUID
     client_id: UUID
     body: Any
-    fingerprint: str = ""
     # from the outbox: the row with this client id is its guard, and goes with its execution
     promised: bool = False
     # set by the executor
@@ -45,13 +45,23 @@ class Request:
     # what to do with the finished request; called by the executor's owner, never inside the transaction
     done: Callable[[Request], None] | None = None
     first_deferred_at: float | None = None
+    _fingerprint: str = ""
 
-    def __post_init__(self) -> None:
-        if not self.fingerprint:
-            digest = hashlib.blake2b(self.stream_id.bytes, digest_size=16)
-            digest.update(self.spec.name.encode())
-            digest.update(encode(self.body))
-            self.fingerprint = digest.hexdigest()
+    @property
+    def fingerprint(self) -> str:
+        """A digest of stream, command and body: what the same id must mean when it comes again."""
+        if not self._fingerprint:
+            meaning = self.stream_id.bytes + self.spec.name.encode() + encode(self.body)
+            self._fingerprint = hashlib.blake2b(meaning, digest_size=16).hexdigest()
+        return self._fingerprint
+
+    def repeat(self, fingerprint: str, answer: dict[str, Any]) -> None:
+        """Give the answer that this id got before, if it asks for the same."""
+        self.repeated = True
+        if fingerprint != self.fingerprint:
+            self.error = Refused("command.reused")
+        else:
+            self.answer = answer
 
 
 @dataclass(slots=True)
@@ -71,8 +81,7 @@ class Head:
     tenant_id: UUID | None
 
 
-@dataclass(slots=True, frozen=True)
-class CommittedEvent:
+class CommittedEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as it travels: already encoded, once."""
 
     seq: int

@@ -74,14 +74,14 @@ def parse(spec: registry.CommandSpec, body: Any) -> msgspec.Struct:
     What no database stores as text (U+0000, lone surrogates) is refused here, before it can spoil a batch.
     """
     try:
-        if isinstance(body, spec.body):
-            parsed = body
-        elif isinstance(body, bytes | msgspec.Raw):
-            parsed = msgspec.json.decode(body, type=spec.body)
+        if isinstance(body, bytes | msgspec.Raw):
+            parsed = spec.decode(body)
+            text = bytes(body)
         else:
-            parsed = msgspec.convert(body, type=spec.body)
-        # a backslash followed by u0000 as text looks alike once encoded: then it is looked at closely
-        if b"\\u0000" in encode(parsed) and _holds_nul(msgspec.to_builtins(parsed)):
+            parsed = body if isinstance(body, spec.body) else msgspec.convert(body, type=spec.body)
+            text = encode(parsed)
+        # a backslash followed by u0000 as text looks alike in JSON: then it is looked at closely
+        if b"\\u0000" in text and _holds_nul(msgspec.to_builtins(parsed)):
             raise Refused("command.invalid", reason="text with U+0000")
     except (msgspec.ValidationError, msgspec.DecodeError, RecursionError, UnicodeError) as error:
         raise Refused("command.invalid", reason=str(error)[:200]) from None

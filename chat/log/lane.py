@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from chat.log import transaction
+from chat.log import gates, transaction
 from chat.log.batch import SYSTEM, Outcome, Request
 from chat.log.errors import busy
 
@@ -137,17 +137,20 @@ class Lane:
 
     def _carry_out(self, batch: list[Request]) -> None:
         try:
-            outcome = transaction.run(batch)
+            left = gates.pass_on(batch)
+            outcome = transaction.run(left) if left else Outcome()
         except Exception:
             # `run` answers for everything it knows; whatever is left must not end the lane
             logger.exception("a batch of %d commands failed outside its transaction", len(batch))
             for r in batch:
                 r.error = busy()
+            left = batch
             outcome = Outcome()
             connection.close()
         self.batches += 1
         self.executed += len(batch) - len(outcome.deferred)
-        self.announce(outcome)
+        if left:
+            self.announce(outcome)
         waiting = set()
         if outcome.deferred:
             waiting = {id(r) for r in outcome.deferred}

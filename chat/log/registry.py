@@ -46,6 +46,8 @@ class CommandSpec:
     stream_kinds: tuple[str, ...]
     system: bool
     guests: bool
+    # reads a body from JSON
+    decode: Callable[[bytes | msgspec.Raw], Any]
 
     @property
     def summary(self) -> str:
@@ -94,11 +96,22 @@ class LatestProvider(Protocol):
     def __call__(self, stream_ids: Sequence[UUID]) -> dict[UUID, dict[str, tuple[int, Any]]]: ...
 
 
+class Gate(Protocol):
+    """Turns requests away that cannot but be refused, before they cost a transaction.
+
+    Called in a lane's thread with a whole batch in the order of arrival; returns refusals by position. It may go by
+    nothing but what a commit has shown, and not for long: see `chat.log.gates`.
+    """
+
+    def __call__(self, requests: Sequence[Request]) -> dict[int, Exception]: ...
+
+
 COMMANDS: dict[str, CommandSpec] = {}
 EVENTS: dict[str, EventSpec] = {}
 ACCESS: dict[str, AccessProvider] = {}
 SNAPSHOTS: dict[str, list[SnapshotPart]] = {}
 LATEST: list[LatestProvider] = []
+GATES: list[Gate] = []
 EFFECTS: dict[str, Callable[[dict[str, Any]], None]] = {}
 REFUSALS: list[type[Exception]] = [Refused]
 
@@ -116,7 +129,8 @@ def command(
     def register(handler: type[Handler]) -> type[Handler]:
         if name in COMMANDS:
             raise RuntimeError(f"command {name} is registered twice")
-        COMMANDS[name] = CommandSpec(name, body, handler(), tuple(on), system, guests)
+        decode = msgspec.json.Decoder(body).decode
+        COMMANDS[name] = CommandSpec(name, body, handler(), tuple(on), system, guests, decode)
         return handler
 
     return register
@@ -161,6 +175,12 @@ def snapshot_part(
 def latest_values(provider: LatestProvider) -> LatestProvider:
     LATEST.append(provider)
     return provider
+
+
+def gate(function: Gate) -> Gate:
+    """Register a gate. Only lanes ask it; what does not go through one is judged by its transaction."""
+    GATES.append(function)
+    return function
 
 
 def effect(name: str) -> Callable[[Callable[[dict[str, Any]], None]], Callable[[dict[str, Any]], None]]:

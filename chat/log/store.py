@@ -50,10 +50,18 @@ _READ_SQLITE: dict[str, Callable[[Any], Any]] = {"u": _uuid, "t": _moment, "j": 
 _READ_POSTGRES: dict[str, Callable[[Any], Any]] = {"j": _loaded}
 
 
+def _uuid_array(ids: Iterable[UUID | None]) -> str:
+    """A PostgreSQL array as text. All digits in one go cost a seventh of a `.hex` per id."""
+    try:
+        return "{" + b"".join([i.int.to_bytes(16) for i in ids]).hex(",", 16) + "}"  # type: ignore[union-attr]
+    except AttributeError:
+        return "{" + ",".join(["NULL" if i is None else i.hex for i in ids]) + "}"
+
+
 def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
     """A condition "column is one of these ids" with exactly one parameter, however many ids there are."""
     if _is_postgres():
-        return f"{column} = ANY(%s::uuid[])", "{" + ",".join([i.hex for i in ids]) + "}"
+        return f"{column} = ANY(%s::uuid[])", _uuid_array(ids)
     return f"{column} IN (SELECT value FROM json_each(%s))", json.dumps([i.hex for i in ids])  # noqa: S608 - a name of ours
 
 
@@ -97,12 +105,12 @@ _SQLITE: dict[str, Callable[[Any], Any]] = {
 }
 _POSTGRES: dict[str, Callable[[Any], Any]] = {"j": _json_text}
 _ELEMENT: dict[str, Callable[[Any], str]] = {
-    "u": lambda v: v.hex,
     "t": lambda v: _quoted(v.isoformat()),
-    "j": lambda v: _quoted(_json_text(v)),
     "s": _quoted,
     "i": str,
 }
+# Between JSON texts, which never hold a control character as it is: an array literal would have to quote every quote.
+_BETWEEN = 0x1F
 
 
 @cache
@@ -178,6 +186,13 @@ def _sqlite_values(letter: str, values: Sequence[Any]) -> Sequence[Any]:
     return [None if value is None else convert(value) for value in values]
 
 
+def _array(letter: str, values: Sequence[Any]) -> str:
+    if letter == "u":
+        return _uuid_array(values)
+    element = _ELEMENT[letter]
+    return "{" + ",".join(["NULL" if v is None else element(v) for v in values]) + "}"
+
+
 def _postgres_source(
     kinds: Sequence[tuple[str, str]], columns: Sequence[Sequence[Any]]
 ) -> tuple[str, list[Any]]:
@@ -194,12 +209,15 @@ def _postgres_source(
             picks.append(f"%s::{db_type}")
             constants.append(value)
             continue
-        element = _ELEMENT[letter]
-        literals.append("{" + ",".join(["NULL" if v is None else element(v) for v in values]) + "}")
-        # jsonb travels as text, because arrays of jsonb would be parsed twice
-        arrays.append(f"%s::{'text' if letter == 'j' else db_type}[]")
-        name = f"v.a{len(arrays)}"
-        picks.append(f"{name}::jsonb" if letter == "j" else name)
+        name = f"v.a{len(arrays) + 1}"
+        if letter == "j":
+            literals.append(chr(_BETWEEN).join(["" if v is None else _json_text(v) for v in values]))
+            arrays.append(f"string_to_array(%s, chr({_BETWEEN}), '')")
+            picks.append(f"{name}::jsonb")
+        else:
+            literals.append(_array(letter, values))
+            arrays.append(f"%s::{db_type}[]")
+            picks.append(name)
     names = ", ".join(f"a{at}" for at in range(1, len(arrays) + 1))
     source = f"SELECT {', '.join(picks)} FROM unnest({', '.join(arrays)}) AS v({names})"  # noqa: S608
     return source, [*constants, *literals]

@@ -283,21 +283,13 @@ def _answer_repeats(
             # another process has executed this row
             r.repeated, r.answer = True, {}
         elif known is not None:
-            _repeat(r, *known)
+            r.repeat(*known)
         elif key in seen:
             doubled.append((r, seen[key]))
         else:
             seen[key] = r
             fresh.append(r)
     return fresh, doubled
-
-
-def _repeat(request: Request, fingerprint: str, answer: dict[str, object]) -> None:
-    request.repeated = True
-    if fingerprint != request.fingerprint:
-        request.error = Refused("command.reused")
-    else:
-        request.answer = answer
 
 
 def _repeat_first(second: Request, first: Request) -> None:

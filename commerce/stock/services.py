@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -35,6 +35,9 @@ _MOVEMENT = (
 
 BEFORE = datetime.min.replace(tzinfo=UTC)
 """The clock of a book that has not been loaded."""
+
+PARENTS_REMEMBERED = 50_000
+_parents: dict[UUID, UUID | None] = {}
 
 
 class PoolState:
@@ -121,9 +124,7 @@ class StockBook:
         while self._resolvers:
             self._resolvers.pop(0)()
         if self._wanted and not self._resolved:
-            condition, param = any_of("id", self._wanted)
-            sql = f"SELECT parent_id FROM commerce_pool WHERE {condition} AND parent_id IS NOT NULL"
-            self.want(*(parent for (parent,) in fetch(sql, [param], "u")))
+            self.want(*_parents_of(self._wanted))
             self._resolved = True
 
     # -- the three phases ------------------------------------------------------------------------------------------
@@ -376,6 +377,20 @@ class StockBook:
                 self._on_free(parent)
         if self._on_free is not None:
             self._on_free(pool)
+
+
+def _parents_of(pool_ids: Collection[UUID]) -> list[UUID]:
+    """The parents that these pools have. A parent is given when a pool is made and never changes: it is remembered."""
+    unknown = [pool_id for pool_id in pool_ids if pool_id not in _parents]
+    if unknown:
+        if len(_parents) > PARENTS_REMEMBERED:
+            _parents.clear()
+            unknown = list(pool_ids)
+        condition, param = any_of("id", unknown)
+        rows = fetch(f"SELECT id, parent_id FROM commerce_pool WHERE {condition}", [param], "uu")
+        _parents.update(dict(rows))
+    parents = [_parents.get(pool_id) for pool_id in pool_ids]
+    return [parent_id for parent_id in parents if parent_id is not None]
 
 
 def _positive(qty: int) -> None:

@@ -1,19 +1,49 @@
+# ruff: noqa: S608 - names come from the models, values are parameters
 """The sales of a batch: the rooms' sales, their offers, and what of them has changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
+
+from django.db import connection, models
 
 from chat.log.batch import Batch, Insert, Part, Request
 from chat.log.errors import Refused, describe
+from chat.log.store import any_of, fetch
 from livesale.claims.language import Parsed
 from livesale.sales.models import Offer, Sale, SaleState
 
 describe("sale.none", "There is no sale in this room.")
 describe("sale.state", "That cannot be done while the sale is {state}.")
+
+
+Row = TypeVar("Row", Sale, Offer)
+
+
+@cache
+def _columns(model: type[models.Model]) -> tuple[list[str], str, str]:
+    """Attribute names, the SELECT of their columns, and a letter per column for `fetch`."""
+    fields = model._meta.concrete_fields
+    letters = {models.UUIDField: "u", models.ForeignKey: "u", models.DateTimeField: "t"}
+    kinds = "".join(
+        next((letter for kind, letter in letters.items() if isinstance(field, kind)), "s") for field in fields
+    )
+    columns = ", ".join(str(field.column) for field in fields)
+    return (
+        [field.attname for field in fields],
+        f"SELECT {columns} FROM {model._meta.db_table} WHERE ",
+        kinds,
+    )
+
+
+def _read(model: type[Row], where: str, params: list[Any]) -> list[Row]:
+    """Rows as model instances. Making the query anew each time would cost the ORM more than reading the rows."""
+    names, select, kinds = _columns(model)
+    return [model.from_db(connection.alias, names, row) for row in fetch(select + where, params, kinds)]
 
 
 class SaleBook(Part):
@@ -39,13 +69,13 @@ class SaleBook(Part):
         for room_id in missing:
             self._sales[room_id] = None
             self._offers[room_id] = {}
-        for sale in Sale.objects.filter(room_id__in=missing).exclude(state=SaleState.ENDED):
+        condition, ids = any_of("room_id", missing)
+        for sale in _read(Sale, f"{condition} AND state <> '{SaleState.ENDED.value}'", [ids]):
             self._sales[sale.room_id] = sale
         current = [s.id for r in missing if (s := self._sales[r]) is not None]
         if current:
-            for offer in Offer.objects.filter(sale_id__in=current, removed_at__isnull=True).order_by(
-                "position", "id"
-            ):
+            condition, ids = any_of("sale_id", current)
+            for offer in _read(Offer, f"{condition} AND removed_at IS NULL ORDER BY position, id", [ids]):
                 self._offers[offer.room_id][offer.id] = offer
 
     def sale(self, room_id: UUID, *states: str) -> Sale:

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from commerce.errors import Conflict, Refused
 from commerce.models import Line, Movement, Waiting
+from commerce.stock import services
 from commerce.stock.services import StockBook
 from commerce.verify import drifts
 from tests.commerce.world import Batch, World, person, want_claim
@@ -106,6 +107,7 @@ def test_no_read_of_a_batch_scans_a_table(db: None) -> None:
     terms, buyer, batch = world.terms(), person(), world.batch()
     want_claim(batch.book, terms, buyer)
     batch.stock.want(world.pool_id)
+    services._parents.clear()
     with CaptureQueriesContext(connection) as seen:
         batch.decide(world.now, lambda: None)
     reads = [query["sql"] for query in seen.captured_queries if query["sql"].startswith(("SELECT", "WITH"))]

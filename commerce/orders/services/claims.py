@@ -79,6 +79,14 @@ class Claims(Core):
             self._kept.append(terms)
         return found
 
+    def _deadline(self, terms: ClaimTerms, now: datetime) -> datetime:
+        """When a hold on these terms ends; claims of one batch share the object."""
+        found = self._deadlines.get((id(terms), now))
+        if found is None:
+            self._kept.append(terms)
+            found = self._deadlines[id(terms), now] = now + timedelta(seconds=terms.hold_seconds)
+        return found
+
     def _hold(
         self,
         terms: ClaimTerms,
@@ -95,7 +103,7 @@ class Claims(Core):
             (
                 new_id(), terms.shop_id, order_id, buyer, terms.offer_id, terms.variant_id, pool.id, qty, 0, 0,
                 terms.unit_price_minor, terms.currency, terms.title, "held",
-                now + timedelta(seconds=terms.hold_seconds), False, turn, False, placed_by, self._snapshot(terms),
+                self._deadline(terms, now), False, turn, False, placed_by, self._snapshot(terms),
                 now, None,
             ),
             terms.origin_stream,

@@ -73,7 +73,8 @@ class Core(Wants):
         self._used: dict[tuple[UUID, UUID], int] = {}
         self._unpaid: dict[tuple[UUID, UUID], int] = {}
         self._snapshots: dict[int, dict[str, Any]] = {}
-        self._kept: list[ClaimTerms] = []  # so that an id in _snapshots cannot be given to another object
+        self._deadlines: dict[tuple[int, datetime], datetime] = {}
+        self._kept: list[ClaimTerms] = []  # so that an id in the two above cannot be given to another object
         self._parsed: dict[str, ClaimTerms] = {}
         self._counters: dict[UUID, list[int]] = {}
         self._options: dict[UUID, tuple[Any, ...]] = {}
@@ -199,14 +200,15 @@ class Core(Wants):
         """Each claimant's open basket, and what they hold, have bought and wait for.
 
         One index look-up per claim and question. Conditions on the sale or the offer as a whole would leave PostgreSQL
-        the choice to read all that was ordered so far: of something that new its statistics know nothing.
+        the choice to read all that was ordered so far: of something that new its statistics know nothing. `IS TRUE`
+        keeps it from the index of the sale.
         """
         claims = list(self._claims)
         source, params = id_rows("c", ("buyer", "shop", "scope", "offer"), claims)
         live = "SUM(qty - qty_cancelled - qty_refunded)"
         for at, basket, held, taken, waiting in fetch(
-            "SELECT c.at, (SELECT id FROM commerce_order WHERE buyer_id = c.buyer AND scope_id = c.scope "
-            "AND state = 'open'), "
+            "SELECT c.at, (SELECT id FROM commerce_order WHERE buyer_id = c.buyer AND state = 'open' "
+            "AND (scope_id = c.scope) IS TRUE), "
             f"(SELECT {live} FROM commerce_line WHERE buyer_id = c.buyer AND shop_id = c.shop AND state = 'held'), "
             f"(SELECT {live} FROM commerce_line WHERE buyer_id = c.buyer AND offer_id = c.offer "
             "AND state IN ('held', 'paid')), "
