@@ -56,6 +56,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "livesale.health.answer_probes",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -258,6 +259,9 @@ SPECTACULAR_SETTINGS = {
 # Signs the sandbox gateway's webhooks. Never use the sandbox for real money.
 LIVESALE_SANDBOX_SECRET = os.environ.get("LIVESALE_SANDBOX_SECRET") or SECRET_KEY
 LIVESALE_SANDBOX_ENABLED = env.bool("LIVESALE_SANDBOX_ENABLED", default=True)
+
+# Who may read /metrics: whoever sends it as `Authorization: Bearer`. Empty: nobody.
+METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
 
 # How frames leave: `direct` writes to daphne's and uvicorn's connections past their own send, `asgi` never does.
 FRAME_WRITER = env("FRAME_WRITER", default="direct")

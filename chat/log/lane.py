@@ -18,6 +18,7 @@ from django.db import connection
 from chat.log import gates, transaction
 from chat.log.batch import SYSTEM, Outcome, Request
 from chat.log.errors import busy
+from chat.log.stats import stats
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Lane:
                 or (queue is not None and len(queue) >= STREAM_LIMIT)
                 or (actor != SYSTEM and self._per_actor.get(actor, 0) >= ACTOR_LIMIT)
             ):
+                stats.turned_away += 1
                 raise busy()
             if queue is None:
                 queue = self._queues[request.stream_id] = deque()
@@ -136,6 +138,7 @@ class Lane:
             connection.close()
 
     def _carry_out(self, batch: list[Request]) -> None:
+        began = time.perf_counter()
         try:
             left = gates.pass_on(batch)
             outcome = transaction.run(left) if left else Outcome()
@@ -147,6 +150,7 @@ class Lane:
             left = batch
             outcome = Outcome()
             connection.close()
+        stats.note_batch(len(batch), time.perf_counter() - began, outcome)
         self.batches += 1
         self.executed += len(batch) - len(outcome.deferred)
         if left:
@@ -156,7 +160,10 @@ class Lane:
             waiting = {id(r) for r in outcome.deferred}
             self._put_back(outcome.deferred)
         for r in batch:
-            if id(r) not in waiting and r.done is not None:
+            if id(r) in waiting:
+                continue
+            stats.note_answer(r)
+            if r.done is not None:
                 try:
                     r.done(r)
                 except Exception:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import Error, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Count, F, Min, Q, QuerySet
 
 from chat.log import clock, registry
 from chat.log.batch import SYSTEM, Request
@@ -41,6 +42,27 @@ def _due(now: datetime, *, effects: bool) -> QuerySet[Outbox]:
         failed=False,
         stream_id__isnull=effects,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How the promises stand, of all processes."""
+
+    due: int
+    oldest: float
+    """For how long the oldest has been due, in seconds."""
+    failed: int
+
+
+def waiting() -> Waiting:
+    """What should have been done by now. A few that are younger than a pump's interval are as it should be."""
+    now = clock.now()
+    due = Q(failed=False, at__lte=now)
+    found = Outbox.objects.aggregate(
+        due=Count("id", filter=due), oldest=Min("at", filter=due), failed=Count("id", filter=Q(failed=True))
+    )
+    oldest = max(0.0, (now - found["oldest"]).total_seconds()) if found["oldest"] else 0.0
+    return Waiting(found["due"], oldest, found["failed"])
 
 
 def take(now: datetime, *, effects: bool) -> list[dict[str, Any]]:

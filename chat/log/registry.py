@@ -37,6 +37,10 @@ class Handler:
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         raise NotImplementedError
 
+    def outcome(self, answer: dict[str, Any]) -> str:
+        """What kind of success an answer is, in a word or two, for those who count; never what the person said."""
+        return "ok"
+
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec:

@@ -29,6 +29,7 @@ from chat.log.batch import (
 from chat.log.errors import Refused, busy
 from chat.log.models import Event
 from chat.log.registry import EVENTS, REFUSALS
+from chat.log.stats import stats
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,7 @@ def _run(requests: list[Request], outcome: Outcome, search: _Search, *, retries:
     try:
         _attempt(requests, outcome, search)
     except Exception as error:
+        stats.retried += 1
         if isinstance(error, OperationalError | InterfaceError) and _is_servers_fault(error):
             _after_database_trouble(requests, outcome, error, search, retries=retries)
         elif retries > 0 and sqlstate(error) == _UNIQUE:

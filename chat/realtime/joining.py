@@ -17,6 +17,7 @@ from chat.realtime.frame import Frame
 from chat.realtime.gather import Gather
 from chat.realtime.identity import Identities, Identity
 from chat.realtime.readers import Readers
+from chat.realtime.stats import stats
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,9 @@ class Desk:
         """Access is judged, and the log read, after this was asked."""
         caught = await self._replays.ask(question)
         if caught.frames or caught.reason:
+            stats.joined["replay" if caught.frames else "refused"] += 1
             return caught
+        stats.joined["snapshot" if question.after is None else "resync"] += 1
         return await self._readers.run(_resync, question.stream_id, caught.viewer)
 
 

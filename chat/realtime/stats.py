@@ -18,7 +18,8 @@ class WireStats:
     closed: Counter[str] = field(default_factory=Counter)
     """Sockets that this side has closed, by the name of the close code."""
     joined: Counter[str] = field(default_factory=Counter)
-    """Streams joined, by what the client got: `replay` of what it had missed, or `resync`, a snapshot."""
+    """Streams joined, by what the client got: what it had missed (`replay`), or a snapshot, as a newcomer (`snapshot`)
+    or because what it had missed is not to be had (`resync`); or nothing (`refused`)."""
 
 
 # One wire per process, by design.

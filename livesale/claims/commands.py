@@ -148,6 +148,14 @@ class _Claiming(Handler):
             for_all=batch.part(RoomBook).room(request.stream_id).open,
         )
 
+    def outcome(self, answer: dict[str, Any]) -> str:
+        claim = answer.get("claim", answer)
+        if "got" not in claim:
+            return "ok"
+        if claim["got"] == claim["qty"]:
+            return "claim.filled"
+        return "claim.part" if claim["got"] else "claim.waiting"
+
     def _check_open(self, batch: Batch, sale: Any, offer: Offer) -> None:
         if sale.state != SaleState.LIVE or offer.sale_id != sale.id:
             raise Refused("claim.not_open")

@@ -144,6 +144,18 @@ def act(stream: str, name: str, actor: str, body: dict[str, Any] | None = None) 
     return execute(UUID(stream), name, body, actor_id=UUID(actor)).answer
 
 
+def crowd_says(stream: str, people: int, text: str) -> None:
+    """As many people say the same, three times each, in one transaction of which no process is told."""
+    from chat.log.execute import build, execute_all
+
+    speakers = [UUID(person(name=f"Person {n}")) for n in range(people)]
+    requests = [
+        build(UUID(stream), "message.send", {"text": text}, actor_id=s) for s in speakers for _ in range(3)
+    ]
+    execute_all(requests)
+    assert not [r.error for r in requests if r.error]
+
+
 def log(stream: str) -> list[list[Any]]:
     """The whole log of a stream: [seq, kind, audience]."""
     from chat.log.models import Event

@@ -61,6 +61,11 @@ class Wire:
         assert self._link is not None
         self._link.transport.abort()
 
+    def stop_reading(self) -> None:
+        """Leave everything that comes from now on in the kernel's buffers."""
+        assert self._link is not None
+        self._link.transport.pause_reading()
+
     async def _read(self) -> None:
         assert self._link is not None
         try:
