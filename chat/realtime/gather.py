@@ -13,13 +13,16 @@ V = TypeVar("V")
 
 # Keys read together at most.
 MOST = 500
+# Where so many asked together, more are on their way: the next read waits a moment for them, in seconds.
+CROWD = 8
+LINGER = 0.03
 
 
 class Gather(Generic[K, V]):
     """Reads for whoever asks; what is asked while a read runs is read together afterwards.
 
-    A lone asker waits for one read, as if there were no gathering. Whoever asks gets what a read found that began
-    after the question.
+    A lone asker waits for one read, as if there were no gathering; only a crowd waits for its stragglers. Whoever
+    asks gets what a read found that began after the question.
     """
 
     def __init__(
@@ -47,9 +50,13 @@ class Gather(Generic[K, V]):
         return await future
 
     async def _run(self) -> None:
+        crowded = False
         try:
             while self._waiting:
+                if crowded:
+                    await asyncio.sleep(LINGER)
                 batch, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                crowded = len(batch) >= CROWD
                 try:
                     found = await self._readers.run(self._read, [key for key, _ in batch])
                 except Exception as error:
