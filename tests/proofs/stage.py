@@ -84,6 +84,20 @@ def act(stream: str, name: str, actor: str, body: dict[str, Any] | None = None) 
     return execute(UUID(stream), name, body, actor_id=UUID(actor)).answer
 
 
+def delivery_option(shop: str) -> str:
+    """Some way in which a shop's goods are got."""
+    from commerce.shops.models import DeliveryOption
+
+    return str(DeliveryOption.objects.filter(shop_id=shop).values_list("id", flat=True)[0])
+
+
+def head(stream: str) -> int:
+    """The number of the last event of a stream."""
+    from chat.log.models import Event
+
+    return Event.objects.filter(stream_id=stream).count()
+
+
 def drifts() -> list[str]:
     from tests.proofs.market import drifts as found
 
