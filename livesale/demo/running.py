@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import subprocess
 import sys
@@ -129,5 +130,7 @@ class Running:
                 async with asyncio.timeout(GOODBYES):
                     await realtime.drain()
         finally:
+            # a page that was loading when the server ended is nobody's error
+            logging.getLogger("asyncio").setLevel(logging.CRITICAL)
             if reactor.running:
                 reactor.stop()
