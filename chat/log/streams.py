@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
 from uuid_utils.compat import uuid7
 
+from chat.log import clock
 from chat.log.models import Event, Receipt, Stream, StreamHead
+
+# Seconds since then fit into the column until 2093.
+_EPOCHS_SINCE = datetime(2025, 1, 1, tzinfo=UTC)
 
 
 def create_stream(*, kind: str, tenant_id: UUID | None, stream_id: UUID | None = None) -> UUID:
@@ -36,8 +41,13 @@ def prune(stream_id: UUID, *, keep: int) -> int:
 
 
 def new_epoch() -> int:
-    """After a restore from backup: every stream's epoch rises, so that every client takes a fresh snapshot."""
-    return StreamHead.objects.update(epoch=F("epoch") + 1)
+    """After a restore from backup: every stream's epoch rises, so that every client takes a fresh snapshot.
+
+    It rises to the present second: the same backup restored twice makes two epochs, and no client that has lived
+    through the first takes the second for it. Returns how many streams there are.
+    """
+    seconds = int((clock.now() - _EPOCHS_SINCE).total_seconds())
+    return StreamHead.objects.update(epoch=Greatest(F("epoch") + 1, Value(seconds)))
 
 
 def drop_receipts(*, older_than: datetime) -> int:

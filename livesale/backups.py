@@ -1,0 +1,115 @@
+"""Backups of the database that are consistent while people go on ordering, and their way back.
+
+Never copy the file of a running SQLite database: what is in its write-ahead log would be missing or torn.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+from django.core.management import call_command
+from django.db import connection
+from django.db.backends.postgresql.client import DatabaseClient
+from django.db.backends.sqlite3._functions import register  # type: ignore[import-untyped]
+
+from chat.log import streams
+
+
+class Failed(Exception):
+    """A sentence for the operator."""
+
+
+def take(path: Path) -> None:
+    """Write a backup of the database to `path`, which appears only when it is whole. Raises `Failed`."""
+    if path.exists():
+        raise Failed(f"{path} exists; a backup replaces nothing.")
+    partial = path.with_name(path.name + ".partial")
+    partial.unlink(missing_ok=True)
+    # it holds what people wrote and where they live
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
+        if connection.vendor == "postgresql":
+            _postgres("pg_dump", "--format=custom", "--no-owner", "--no-privileges", f"--file={partial}")
+        else:
+            _copy_sqlite(Path(str(connection.settings_dict["NAME"])), partial)
+        _sync(partial)
+        partial.rename(path)
+        _sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def put_back(path: Path) -> int:
+    """Fill an empty database from a backup, bring it to today's tables and raise the epochs. Returns streams told.
+
+    Raises `Failed`, also where the database holds anything already.
+    """
+    if not path.is_file():
+        raise Failed(f"There is no backup at {path}.")
+    if connection.vendor == "postgresql":
+        if connection.introspection.table_names():
+            raise Failed(
+                "The database of DATABASE_URL is not empty. Restore into a new one, then switch over."
+            )
+        connection.close()
+        _postgres("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", str(path))
+    else:
+        target = Path(str(connection.settings_dict["NAME"]))
+        if target.exists() and connection.introspection.table_names():
+            raise Failed(f"{target} is not empty. Restore into a new place, then switch over.")
+        connection.close()
+        for end in ("", "-wal", "-shm"):
+            target.with_name(target.name + end).unlink(missing_ok=True)
+        _copy_sqlite(path, target)
+        _sync(target)
+    call_command("migrate", verbosity=0, interactive=False)
+    return streams.new_epoch()
+
+
+def _copy_sqlite(source: Path, target: Path) -> None:
+    """SQLite's own backup, in one step: one moment of the source, however many write meanwhile."""
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{source}?mode=rw", uri=True)) as read,
+            closing(sqlite3.connect(target)) as written,
+        ):
+            # our tables' own rules are checked too, and some are written with functions of Django's
+            register(written)
+            read.backup(written)
+            (verdict,) = written.execute("PRAGMA integrity_check").fetchone()
+            # the copy is one file: nothing of it waits in a log beside it
+            written.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise Failed(f"SQLite: {error}") from None
+    if verdict != "ok":
+        raise Failed(f"SQLite found the copy damaged: {verdict}")
+
+
+def _postgres(program: str, *words: str) -> None:
+    """Run one of PostgreSQL's programs on our database; the password travels in its environment."""
+    found = shutil.which(program)
+    if found is None:
+        raise Failed(f"{program} is not installed (Debian: postgresql-client).")
+    (_, *target, name), env = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict, [])
+    done = subprocess.run(  # noqa: S603 - our own words and settings
+        [found, *target, f"--dbname={name}", *words],
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise Failed(f"{program} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
