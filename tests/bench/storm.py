@@ -38,7 +38,7 @@ MISSED = 21
 SECONDS = 60.0
 QUERIES = 1.0
 
-_HANDSHAKE = (
+HANDSHAKE = (
     "GET /ws/ HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{more}\r\n"
 )
@@ -83,7 +83,7 @@ def text_frame(message: object) -> bytes:
 class Client(asyncio.Protocol):
     """Connects, says its first words, and waits until it has heard all that it must hear."""
 
-    def __init__(self, hello: bytes, words: bytes, enough: Callable[[bytes], bool]) -> None:
+    def __init__(self, hello: bytes, words: bytes, enough: Callable[[bytearray], bool]) -> None:
         self._hello, self._words, self._enough = hello, words, enough
         self._spoken = False
         self.heard = bytearray()
@@ -114,7 +114,7 @@ class Client(asyncio.Protocol):
 
 
 async def come(
-    port: int, hello: list[bytes], words: list[bytes], enough: Callable[[bytes], bool]
+    port: int, hello: list[bytes], words: list[bytes], enough: Callable[[bytearray], bool]
 ) -> list[Client]:
     """All of them, a few handshakes at a time; comes back when every one has heard enough."""
     doors = asyncio.Semaphore(IN_FLIGHT)
@@ -157,7 +157,7 @@ async def storm_of_ours(
     owner = backstage.person(name="Owner")
     room = backstage.room(owner=owner)
     tokens = house.prepare(people=count, rooms=0).tokens
-    hello = [_HANDSHAKE.format(host=f"{services.HOST}:{process.port}", more="").encode()] * count
+    hello = [HANDSHAKE.format(host=f"{services.HOST}:{process.port}", more="").encode()] * count
     auth = [text_frame({"type": "auth", "resume": token}) for token in tokens]
     first = text_frame({"type": "join", "streams": [{"stream": room}]})
     clients = await come(
@@ -172,7 +172,7 @@ async def storm_of_ours(
     await asyncio.sleep(2)
     again = text_frame({"type": "join", "streams": [{"stream": room, "after": seq, "epoch": epoch}]})
 
-    def whole(heard: bytes) -> bool:
+    def whole(heard: bytearray) -> bool:
         return heard.count(b"while you were away") >= MISSED
 
     before, started = meter.read(), time.monotonic()
@@ -203,7 +203,7 @@ async def storm_of_stock(process: LiveProcess, meter: Meter, count: int) -> Stor
         ).stdout
     )
     hello = [
-        _HANDSHAKE.format(
+        HANDSHAKE.format(
             host=f"{services.HOST}:{process.port}",
             more=f"Cookie: sessionid={key}\r\nOrigin: {process.origin}\r\n",
         ).encode()

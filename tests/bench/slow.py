@@ -1,0 +1,256 @@
+"""Some stop reading: what they cost the server, when they are let go, and whether the others feel it.
+
+python -m tests.bench.slow [--quick]
+
+Two hundred people in a room read and write; five more join and never read again. Messages are long and steady.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import socket
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from uuid_utils.compat import uuid7
+
+from tests import services
+from tests.bench.fanout import machine
+from tests.bench.fanout.house import House
+from tests.bench.storm import HANDSHAKE, NO_DEFLATE, text_frame
+from tests.processes import ROOT, LiveProcess, Server, live_processes
+from tests.wire.backstage import Backstage
+
+PAGE = ROOT / "docs" / "benchmarks" / "slow.md"
+READERS, DEAF = 200, 5
+# Messages per second, and how long each is.
+RATE, LENGTH = 20.0, 450
+MOST_MIB, MOST_SECONDS, MOST_RATIO = 2.0, 30.0, 1.5
+
+_SAID = re.compile(rb"at (\d+)!")
+
+
+@dataclass(frozen=True)
+class Found:
+    quiet_ms: float
+    """p99 of a message's way to all readers while everybody reads."""
+    loud_ms: float
+    """The same while some do not."""
+    closed_after: float
+    """Seconds from the first message that they did not read until the server had let the last of them go."""
+    mib: float
+    """Memory of the server per socket that does not read, at its highest."""
+    lost: int
+
+
+class Reader(asyncio.Protocol):
+    def __init__(self, hello: bytes, delays: list[tuple[float, float]]) -> None:
+        self._hello, self._delays = hello, delays
+        self._tail = b""
+        self.transport: asyncio.Transport
+        self.open: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.joined: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.heard = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self._hello)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic()
+        data = self._tail + data
+        if not self.open.done() and b"\r\n\r\n" in data:
+            self.open.set_result(None)
+        if not self.joined.done() and b'"type":"joined"' in data:
+            self.joined.set_result(None)
+        end = 0
+        for match in _SAID.finditer(data):
+            said = int(match[1]) / 1e6
+            self._delays.append((said, (now - said) * 1000))
+            self.heard += 1
+            end = match.end()
+        self._tail = data[max(end, len(data) - 40) :] if self.joined.done() else data
+
+
+async def run(process: LiveProcess, tokens: list[str], room: str, seconds: float) -> Found:
+    loop = asyncio.get_running_loop()
+    hello = HANDSHAKE.format(host=f"{services.HOST}:{process.port}", more="").encode()
+    join = text_frame({"type": "join", "streams": [{"stream": room}]})
+    delays: list[tuple[float, float]] = []
+
+    async def come(token: str) -> Reader:
+        _, reader = await loop.create_connection(lambda: Reader(hello, delays), services.HOST, process.port)
+        async with asyncio.timeout(30):
+            await reader.open
+            reader.transport.write(text_frame({"type": "auth", "resume": token}) + join)
+            await reader.joined
+        return reader
+
+    readers = []
+    for first in range(0, READERS, 20):
+        readers += await asyncio.gather(*(come(token) for token in tokens[first : first + 20]))
+    await asyncio.sleep(1)
+
+    sent = 0
+
+    async def write(until: float) -> None:
+        nonlocal sent
+        due = time.monotonic()
+        while time.monotonic() < until:
+            text = f"at {int(time.monotonic() * 1e6)}! " + "漢" * LENGTH
+            frame = {
+                "type": "do",
+                "id": str(uuid7()),
+                "stream": room,
+                "name": "message.send",
+                "body": {"text": text},
+            }
+            readers[sent % READERS].transport.write(text_frame(frame))
+            sent += 1
+            # never faster to make up for a pause: a room shows only so many messages in two seconds
+            due = max(due + 1 / RATE, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    await write(time.monotonic() + seconds)
+    await asyncio.sleep(0.5)
+    quiet, memory = _p99(delays), machine.resident_bytes([process.pid])
+    delays.clear()
+
+    deaf = [
+        await _never_reads(process, hello, text_frame({"type": "auth", "resume": t}) + join)
+        for t in tokens[READERS:]
+    ]
+    started, highest, closed_after = time.monotonic(), memory, float("inf")
+    writing = asyncio.ensure_future(write(started + MOST_SECONDS + 10))
+    while not writing.done():
+        await asyncio.sleep(0.1)
+        highest = max(highest, machine.resident_bytes([process.pid]))
+        if not any(_is_open(process.port, link) for link in deaf):
+            closed_after = time.monotonic() - started
+            writing.cancel()
+            break
+    await asyncio.gather(writing, return_exceptions=True)
+    await asyncio.sleep(1)
+    for link in deaf:
+        link.close()
+    lost = sum(sent - reader.heard for reader in readers)
+    for reader in readers:
+        reader.transport.abort()
+    return Found(quiet, _p99(delays), closed_after, (highest - memory) / len(deaf) / 1024**2, lost)
+
+
+async def _never_reads(process: LiveProcess, hello: bytes, words: bytes) -> socket.socket:
+    link = socket.socket()
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    link.connect((services.HOST, process.port))
+    link.sendall(hello)
+    await asyncio.to_thread(link.recv, 2_000)  # the answer to the handshake, and nothing after it
+    link.sendall(words)
+    return link
+
+
+def _is_open(port: int, link: socket.socket) -> bool:
+    """Whether the server still holds its end, asked of the kernel: reading would make the client a reader."""
+    mine = f"{link.getsockname()[1]:04X}"
+    with open("/proc/net/tcp") as table:
+        for line in table:
+            local, remote, state = line.split()[1:4] if ":" in line else ("", "", "")
+            # 01: established
+            if local.endswith(f":{port:04X}") and remote.endswith(f":{mine}") and state == "01":
+                return True
+    return False
+
+
+def _p99(delays: list[tuple[float, float]]) -> float:
+    return statistics.quantiles([delay for _, delay in delays], n=100)[98]
+
+
+def measure(server: Server, args: tuple[str, ...], seconds: float) -> Found:
+    postgres, redis = services.PostgresServer(durable=True), services.RedisServer()
+    try:
+        with live_processes(
+            1,
+            server=server,
+            database_url=postgres.create_database("slow"),
+            redis_url=redis.url,
+            channel_layer="pubsub",
+            server_args=args,
+            env={"LOG_LEVEL": "ERROR"},
+        ) as (process,):
+            for thread in os.listdir(f"/proc/{process.pid}/task"):
+                os.sched_setaffinity(int(thread), {0})
+            house, backstage = House(process.env), Backstage(process.env)
+            try:
+                room = backstage.room(owner=backstage.person(name="Owner"))
+                tokens = house.prepare(people=READERS + DEAF, rooms=0).tokens
+                return asyncio.run(run(process, tokens, room, seconds))
+            finally:
+                house.end()
+                backstage.end()
+    finally:
+        redis.stop()
+        postgres.stop()
+
+
+def table(found: dict[str, Found]) -> str:
+    lines = ["| | measured | wanted | |", "|---|---|---|---|"]
+    for name, f in found.items():
+        ratio = f.loud_ms / f.quiet_ms
+        lines += [
+            f"| {name}: memory per slow reader | {f.mib:.2f} MiB | ≤ {MOST_MIB:.0f} MiB | {_word(f.mib <= MOST_MIB)} |",
+            f"| {name}: slow readers closed after | {f.closed_after:.1f} s | ≤ {MOST_SECONDS:.0f} s"
+            f" | {_word(f.closed_after <= MOST_SECONDS)} |",
+            f"| {name}: p99 of the others, with slow readers and without | {f.loud_ms:.0f} ms, {f.quiet_ms:.0f} ms"
+            f" | ≤ {MOST_RATIO} × | {_word(ratio <= MOST_RATIO)} |",
+            f"| {name}: messages that a reader missed | {f.lost} | 0 | {_word(f.lost == 0)} |",
+        ]
+    return "\n".join(lines)
+
+
+def _word(passed: bool) -> str:
+    return "pass" if passed else "falls short"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="uvicorn only; the page is not written")
+    arguments = parser.parse_args()
+    machine.allow_files(4_000)
+    os.sched_setaffinity(0, {1})
+    ways: list[tuple[Server, tuple[str, ...]]] = [("uvicorn", NO_DEFLATE), ("daphne", ())]
+    found: dict[str, Found] = {}
+    for server, args in ways[:1] if arguments.quick else ways:
+        found[server] = measure(server, args, 8.0 if arguments.quick else 20.0)
+        print(server, json.dumps(found[server].__dict__), flush=True)
+    print("\n" + table(found))
+    if not arguments.quick:
+        PAGE.parent.mkdir(parents=True, exist_ok=True)
+        PAGE.write_text(page(found))
+    return 0
+
+
+def page(found: dict[str, Found]) -> str:
+    return f"""# Slow readers
+
+`python -m tests.bench.slow {" ".join(sys.argv[1:])}` on {datetime.now(UTC):%Y-%m-%d}.
+
+{READERS} people in a room read and write, {RATE:.0f} messages of {LENGTH:,} Han characters a second, all through the
+log; then {DEAF} more join with receive buffers of 4 KiB and never read. Memory is the server's growth at its highest,
+divided by {DEAF}. Latency is from the writer's send to each reader, on one machine's clock.
+
+{table(found)}
+
+{machine.description()}. Server on one core; clients, PostgreSQL (commits durable) and Redis on the other.
+"""
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
