@@ -3,7 +3,7 @@
 PYTHON3 ?= python3
 ARGS ?=
 
-.PHONY: help demo test proofs check format build wheel messages lock clean
+.PHONY: help demo test proofs check format bench build wheel messages lock clean
 help: ; @$(PYTHON3) scripts/dev.py help
 demo: ; @$(PYTHON3) scripts/dev.py demo $(ARGS)
 test: ; @$(PYTHON3) scripts/dev.py test $(ARGS)
@@ -15,4 +15,5 @@ wheel: ; @$(PYTHON3) scripts/dev.py wheel $(ARGS)
 messages: ; @$(PYTHON3) scripts/dev.py messages $(ARGS)
 lock: ; @$(PYTHON3) scripts/dev.py lock $(ARGS)
 clean: ; @$(PYTHON3) scripts/dev.py clean $(ARGS)
+bench: ; @$(PYTHON3) scripts/dev.py bench $(ARGS)
 bench-%: ; @$(PYTHON3) scripts/dev.py bench $* $(ARGS)

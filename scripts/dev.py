@@ -6,7 +6,7 @@
     proofs [ARGS]       the proofs in full size: 12,000 claims on 100 units, twenty kills; minutes
     check               linters, types, import contracts, migrations, generated documents
     format              apply the formatter and the linter's safe fixes
-    bench NAME [ARGS]   run tests/bench/NAME.py
+    bench [ARGS]        every benchmark as a smoke test; `bench full` for the verdict, `bench orders` for one
     build [ARGS]        build the pages in frontend/
     wheel               build the pages and the wheel into dist/
     messages            collect the texts to translate into livesale/locale/*/*/django.po, and compile those files
@@ -355,15 +355,14 @@ def format_code(_args):
 
 
 def bench(args):
-    if not args or args[0].startswith("-"):
-        folder = ROOT / "tests" / "bench"
-        names = {path.stem for path in folder.glob("[a-z]*.py") if not path.stem.startswith("test_")}
-        names |= {path.parent.name for path in folder.glob("*/__main__.py")}
-        raise Refused("which one? bench " + " | ".join(sorted(names)))
+    """All of them as a smoke test, `bench full` for the verdict, or one: `bench orders --quick`."""
+    everything = not args or args[0].startswith("-") or args[0] == "full"
     install("dev")
     install_real_parts()
-    if args[0] == "fanout":
+    if everything or args[0] == "fanout":
         install_rivals()
+    if everything:
+        become(PYTHON, "-m", "tests.bench", *(["--full", *args[1:]] if args[:1] == ["full"] else args))
     become(PYTHON, "-m", f"tests.bench.{args[0]}", *args[1:])
 
 
