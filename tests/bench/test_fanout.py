@@ -188,7 +188,7 @@ def test_ours_delivers_everything(
         ports=[livesale_process.port],
         path="/ws/",
         publish=frames_to_publish(lane, crowd, guests.rooms),
-        setup=list(steps_to_enter(crowd, guests.rooms, guests.tokens)),
+        setup=list(steps_to_enter(crowd, guests)),
         folder=tmp_path,
     ) as generator:
         generator.joined()

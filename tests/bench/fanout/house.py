@@ -16,6 +16,8 @@ class Guests:
     rooms: list[str]
     tokens: list[str]
     """A resume token per person: what a client that was here before connects with."""
+    heads: list[tuple[int, int]]
+    """(seq, epoch) per room, where its log stands: who says it on joining has missed nothing and gets no snapshot."""
 
 
 class House:
@@ -58,7 +60,7 @@ def _serve() -> None:
     django.setup()
     from uuid import uuid4
 
-    from chat.log import clock, registry
+    from chat.log import clock, reading, registry
     from chat.realtime.identity import Identity
     from chat.rooms.services import create_room
     from livesale.accounts.identity import ProjectIdentities
@@ -90,7 +92,9 @@ def _serve() -> None:
             identities.resume_token(Identity(user.id, user.name, user.auth_version))
             for user in known[: wanted["people"]]
         ]
-        print(json.dumps({"rooms": [str(room) for room in rooms], "tokens": tokens}), flush=True)
+        positions = reading.positions(rooms)
+        heads = [(positions[room].seq, positions[room].epoch) for room in rooms]
+        print(json.dumps({"rooms": rooms, "tokens": tokens, "heads": heads}, default=str), flush=True)
 
 
 if __name__ == "__main__":

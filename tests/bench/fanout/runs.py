@@ -30,6 +30,9 @@ TICKS_LEAST = 50
 # A repetition in which the floor is this far from its median says more about the machine than about servers.
 FLOOR_DRIFT = 0.25
 TRIES = 3
+# A run begins when the machine has been this quiet for a moment (part of its CPU), or after that many seconds.
+QUIET = 0.1
+QUIET_PATIENCE = 20.0
 # After the last one has joined, the news of it are on their way for this long, in seconds.
 SETTLE = 1.0
 
@@ -108,6 +111,7 @@ def _enter(bench: Bench, running: Running, load: Load) -> Generator:
 
 def measure(bench: Bench, subject: Subject, load: Load, processes: int = 1) -> Run:
     """Start the server afresh, let everybody in, publish, count."""
+    _wait_for_quiet()
     bench.redis.flushall()
     crowd = Crowd(load.sockets, load.senders, load.rooms, processes)
     with subject.serve(bench, crowd) as running, _enter(bench, running, load) as generator:
@@ -136,6 +140,17 @@ def measure(bench: Bench, subject: Subject, load: Load, processes: int = 1) -> R
     )
     run.doubts = doubts(run)
     return run
+
+
+def _wait_for_quiet() -> None:
+    """Others on the machine have their turns too: a run that begins in one of them is lost."""
+    until = time.monotonic() + QUIET_PATIENCE
+    while time.monotonic() < until:
+        before = machine.busy()
+        time.sleep(0.5)
+        after = machine.busy()
+        if after.used - before.used < QUIET * (os.cpu_count() or 1) * (after.at - before.at):
+            return
 
 
 def _sample(bench: Bench, running: Running) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from tests import services
 from tests.bench.fanout import machine, parts
-from tests.bench.fanout.house import House
+from tests.bench.fanout.house import Guests, House
 from tests.bench.fanout.lifts import AFTER_JOINING
 from tests.processes import ROOT
 
@@ -301,7 +301,7 @@ def ours(server: str, lane: Lane, lifted: tuple[str, ...] = ()) -> Subject:
             ports,
             "/ws/",
             frames_to_publish(lane, crowd, guests.rooms),
-            setup=list(steps_to_enter(crowd, guests.rooms, guests.tokens)),
+            setup=list(steps_to_enter(crowd, guests)),
             # a client that never says a word is given up after a while
             answer='{"type":"beat"={"type":"ping"}',
             uses=[bench.redis_pid, bench.postgres_pid],
@@ -326,12 +326,17 @@ def _wait_until_live(bench: Bench, program: services.Program, port: int) -> None
     _wait_for(program, lives, f"livesale on port {port}")
 
 
-def steps_to_enter(crowd: Crowd, rooms: list[str], tokens: list[str]) -> Iterator[str]:
-    """Everybody is signed in and joins one room, as a client does that was here before."""
+def steps_to_enter(crowd: Crowd, guests: Guests) -> Iterator[str]:
+    """Everybody is signed in and joins one room, as a client does that was here a moment ago."""
     for i in range(crowd.sockets):
-        yield f'{i}\t"type":"hello"\t{{"type":"auth","resume":"{tokens[i]}"}}'
+        room = i % crowd.rooms
+        seq, epoch = guests.heads[room]
+        yield f'{i}\t"type":"hello"\t{{"type":"auth","resume":"{guests.tokens[i]}"}}'
         # only the hello of somebody who is signed in has a token for the next time
-        yield f'{i}\t"resume":\t{{"type":"join","streams":[{{"stream":"{rooms[i % crowd.rooms]}"}}]}}'
+        yield (
+            f'{i}\t"resume":\t{{"type":"join","streams":'
+            f'[{{"stream":"{guests.rooms[room]}","after":{seq},"epoch":{epoch}}}]}}'
+        )
         yield f'{i}\t"type":"joined"\t'
 
 
