@@ -55,6 +55,11 @@ class Request:
             self._fingerprint = hashlib.blake2b(meaning, digest_size=16).hexdigest()
         return self._fingerprint
 
+    @property
+    def key(self) -> tuple[int, int]:
+        """What a receipt is found by: client id and actor. Numbers are hashed faster than the UUIDs themselves."""
+        return self.client_id.int, self.actor_id.int
+
     def repeat(self, fingerprint: str, answer: dict[str, Any]) -> None:
         """Give the answer that this id got before, if it asks for the same."""
         self.repeated = True

@@ -32,7 +32,7 @@ def pass_on(requests: Sequence[Request]) -> list[Request]:
         return list(requests)
     for at, refusal in refused.items():
         request = requests[at]
-        known = receipts.get((request.client_id, request.actor_id))
+        known = receipts.get(request.key)
         if known is None:
             request.error = refusal
         else:

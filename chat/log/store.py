@@ -128,7 +128,7 @@ def _columns(model: type[models.Model], names: tuple[str, ...]) -> tuple[str, li
                 for kind, found in (
                     (models.UUIDField, ("u", "uuid")),
                     (models.DateTimeField, ("t", "timestamptz")),
-                    (models.JSONField, ("j", "jsonb")),
+                    (models.JSONField, ("j", str(target.db_type(connection)))),
                     (models.BooleanField, ("i", "boolean")),
                     (models.IntegerField, ("i", "bigint")),
                 )
@@ -213,7 +213,7 @@ def _postgres_source(
         if letter == "j":
             literals.append(chr(_BETWEEN).join(["" if v is None else _json_text(v) for v in values]))
             arrays.append(f"string_to_array(%s, chr({_BETWEEN}), '')")
-            picks.append(f"{name}::jsonb")
+            picks.append(f"{name}::{db_type}")
         else:
             literals.append(_array(letter, values))
             arrays.append(f"%s::{db_type}[]")
@@ -278,13 +278,13 @@ def write_heads(new_seqs: dict[UUID, int]) -> None:
 # --- receipts -----------------------------------------------------------------------------------------------------
 
 
-def find_receipts(requests: Sequence[Request]) -> dict[tuple[UUID, UUID], tuple[str, dict[str, Any]]]:
-    """The stored answers of these requests: {(client id, actor): (fingerprint, answer)}."""
+def find_receipts(requests: Sequence[Request]) -> dict[tuple[int, int], tuple[str, dict[str, Any]]]:
+    """The stored answers of these requests: {`Request.key`: (fingerprint, answer)}."""
     if not requests:
         return {}
-    condition, ids = any_of("client_id", {r.client_id for r in requests})
+    condition, ids = any_of("client_id", [r.client_id for r in requests])
     sql = f"SELECT client_id, actor_id, fingerprint, answer FROM receipt WHERE {condition}"  # noqa: S608
-    return {(c, a): (f, x) for c, a, f, x in fetch(sql, [ids], "uusj")}
+    return {(c.int, a.int): (f, x) for c, a, f, x in fetch(sql, [ids], "uusj")}
 
 
 def write_receipts(requests: Sequence[Request], now: datetime, encoded: dict[int, bytes]) -> None:

@@ -272,9 +272,19 @@ class StockBook:
         """Set free units aside for a line."""
         pool = self._open(pool_id)
         _positive(qty)
-        if pool.free < qty:
-            raise Refused("stock.too_few", free=pool.free)
-        self._move(pool, "hold", d_held=qty, line_id=line_id, actor=actor, reason=reason)
+        self.take(pool, qty, line_id=line_id, actor=actor, reason=reason)
+
+    def take(
+        self, pool: PoolState, qty: int, *, line_id: UUID, actor: UUID | None = None, reason: str = ""
+    ) -> None:
+        """The same for whoever has the open pool at hand and knows that ``qty`` is above zero."""
+        free = pool.stock - pool.held - pool.sold
+        if free < qty:
+            raise Refused("stock.too_few", free=free)
+        if pool.version == pool.was_version:
+            pool.version += 1
+        pool.held += qty
+        self._moves.append((new_id(), pool.shop_id, pool.id, "hold", 0, qty, 0, line_id, actor, reason))
 
     def release(
         self, *, pool_id: UUID, qty: int, line_id: UUID, actor: UUID | None = None, reason: str = ""
@@ -359,7 +369,7 @@ class StockBook:
         pool.held += d_held
         pool.sold += d_sold
         self._moves.append(
-            (new_id(), pool.shop_id, pool.id, kind, d_stock, d_held, d_sold, line_id, actor, reason),
+            (new_id(), pool.shop_id, pool.id, kind, d_stock, d_held, d_sold, line_id, actor, reason)
         )
 
     def _transfer(

@@ -25,7 +25,7 @@ from livesale.claims.goods import Goods
 from livesale.claims.language import Parsed, parse
 from livesale.claims.people import Consents
 from livesale.sales.book import SaleBook
-from livesale.sales.models import Offer, SaleState
+from livesale.sales.models import Offer, Sale, SaleState
 
 describe("claim.not_open", "That cannot be ordered right now.")
 describe("claim.not_yet", "That opens in {seconds} seconds.")
@@ -97,7 +97,7 @@ class TellOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     person: UUID
 
 
-def terms_of(sale: Any, offer: Offer) -> ClaimTerms:
+def terms_of(sale: Sale, offer: Offer) -> ClaimTerms:
     """What the server promises for this offer now; nothing of it comes from the client."""
     title = f"{offer.title} {offer.label}".strip()
     return ClaimTerms(
@@ -122,11 +122,11 @@ def terms_of(sale: Any, offer: Offer) -> ClaimTerms:
 class _Claiming(Handler):
     """What typed and tapped claims share. One object of terms per offer and batch."""
 
-    def _declare_claim(self, batch: Batch, request: Request, offer: Offer | None, buyer: UUID) -> None:
+    def _declare_claim(self, goods: Goods, consents: Consents, offer: Offer | None, buyer: UUID) -> None:
         if offer is None:
             return
-        batch.part(Consents).want(buyer)
-        batch.part(Goods).orders.want_claim(
+        consents.want(buyer)
+        goods.orders.want_claim(
             buyer=buyer,
             shop_id=offer.tenant_id,
             scope_id=offer.sale_id,
@@ -135,16 +135,16 @@ class _Claiming(Handler):
         )
 
     def _claim(self, batch: Batch, request: Request, offer: Offer, buyer: UUID, qty: int) -> dict[str, Any]:
-        sales = batch.part(SaleBook)
-        sale = sales.sale(request.stream_id)
-        self._check_open(batch, sale, offer)
-        terms = batch.part(Consents).terms(offer, sale, terms_of)
+        sales, consents = batch.part(SaleBook), batch.part(Consents)
+        terms = consents.terms(
+            offer, sales.changes, lambda: self._open_terms(batch, sales.sale(request.stream_id), offer)
+        )
         return batch.part(Goods).claim(
             terms,
             buyer=buyer,
             placed_by=request.actor_id,
             qty=qty,
-            name=batch.part(Consents).shown_name(buyer),
+            name=consents.shown_name(buyer),
             for_all=batch.part(RoomBook).room(request.stream_id).open,
         )
 
@@ -156,11 +156,12 @@ class _Claiming(Handler):
             return "claim.filled"
         return "claim.part" if claim["got"] else "claim.waiting"
 
-    def _check_open(self, batch: Batch, sale: Any, offer: Offer) -> None:
+    def _open_terms(self, batch: Batch, sale: Sale, offer: Offer) -> ClaimTerms:
+        """The terms of an offer that is open at this moment."""
         if sale.state != SaleState.LIVE or offer.sale_id != sale.id:
             raise Refused("claim.not_open")
         if offer.claimable(batch.now):
-            return
+            return terms_of(sale, offer)
         if offer.drop_opens_at is not None and batch.now < offer.drop_opens_at:
             seconds = int((offer.drop_opens_at - batch.now).total_seconds()) + 1
             raise Refused("claim.not_yet", temporary=False, seconds=seconds)
@@ -174,7 +175,7 @@ class SayOrClaim(_Claiming):
     def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
         sales, rooms = batch.part(SaleBook), batch.part(RoomBook)
         # every part that deciding may touch exists from now on
-        batch.part(MessageBook), batch.part(Goods), batch.part(Consents)
+        goods, consents, _ = batch.part(Goods), batch.part(Consents), batch.part(MessageBook)
         sales.fetch([r.stream_id for r in requests])
         for r in requests:
             parsed = self._parse(sales, r)
@@ -183,7 +184,7 @@ class SayOrClaim(_Claiming):
             else:
                 rooms.want(r.stream_id, [r.actor_id])
                 offer = self._offer(sales, r.stream_id, parsed)
-                self._declare_claim(batch, r, offer, r.actor_id)
+                self._declare_claim(goods, consents, offer, r.actor_id)
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         sales = batch.part(SaleBook)
@@ -215,18 +216,19 @@ class SayOrClaim(_Claiming):
 class Place(_Claiming):
     def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
         sales, rooms = batch.part(SaleBook), batch.part(RoomBook)
-        batch.part(Goods), batch.part(Consents), batch.part(Audit)
+        goods, consents, _ = batch.part(Goods), batch.part(Consents), batch.part(Audit)
         sales.fetch([r.stream_id for r in requests])
         for r in requests:
             buyer = r.body.buyer or r.actor_id
             rooms.want(r.stream_id, [r.actor_id] if buyer is r.actor_id else [r.actor_id, buyer])
-            self._declare_claim(batch, r, sales.offer_or_none(r.stream_id, r.body.offer), buyer)
+            self._declare_claim(goods, consents, sales.offer_or_none(r.stream_id, r.body.offer), buyer)
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         rooms = batch.part(RoomBook)
         standing = rooms.require(request.stream_id, request.actor_id, "claim.place")
         buyer = request.body.buyer or request.actor_id
-        if buyer != request.actor_id:
+        for_other = buyer is not request.actor_id and buyer != request.actor_id
+        if for_other:
             if not may(standing.role, "claim.for_others"):
                 raise Refused("permission.denied")
             if rooms.name_of(buyer) is None:
@@ -235,7 +237,7 @@ class Place(_Claiming):
                 raise Refused("member.banned")
         offer = batch.part(SaleBook).offer(request.stream_id, request.body.offer)
         answer = self._claim(batch, request, offer, buyer, request.body.qty)
-        if buyer != request.actor_id:
+        if for_other:
             batch.part(Audit).add(request, "claim.for_other", target_id=buyer, offer=str(offer.id))
         return answer
 

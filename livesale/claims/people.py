@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from chat.log.batch import Batch, Part
 from chat.log.store import any_of, fetch
 from commerce.orders.types import ClaimTerms
 from livesale.accounts.models import User
-from livesale.sales.models import Offer, Sale
+from livesale.sales.models import Offer
 
 
 class Consents(Part):
@@ -21,7 +21,8 @@ class Consents(Part):
         super().__init__(batch)
         self._wanted: set[UUID] = set()
         self._named: dict[UUID, str] = {}
-        self._terms: dict[tuple[Any, ...], ClaimTerms] = {}
+        # by the identity of the offer, which the sales of the batch keep
+        self._terms: dict[tuple[int, int], ClaimTerms] = {}
 
     def want(self, person_id: UUID) -> None:
         self._wanted.add(person_id)
@@ -37,13 +38,13 @@ class Consents(Part):
         """The name the room may hear, or ''."""
         return self._named.get(person_id, "")
 
-    def terms(self, offer: Offer, sale: Sale, make: Callable[[Any, Offer], ClaimTerms]) -> ClaimTerms:
-        """The offer's terms as of now, shared by all its claims of this batch until the host changes something."""
-        key = (
-            offer.id, offer.pool_generation, offer.price_now, offer.limit_now, offer.waitlist_now,
-            offer.hold_seconds, sale.hold_seconds, sale.max_unpaid_units, sale.extension_seconds,
-        )  # fmt: skip
+    def terms(self, offer: Offer, changes: int, make: Callable[[], ClaimTerms]) -> ClaimTerms:
+        """The offer's terms as of now, shared by all its claims of this batch until the host changes something.
+
+        `changes`: how often the sales of this batch have been changed so far. `make` judges whether the offer is open.
+        """
+        key = (id(offer), changes)
         found = self._terms.get(key)
         if found is None:
-            found = self._terms[key] = make(sale, offer)
+            found = self._terms[key] = make()
         return found

@@ -60,6 +60,8 @@ class SaleBook(Part):
         self._new_offers: set[UUID] = set()
         self._told_sales: set[UUID] = set()
         self._parsed: dict[int, Parsed | None] = {}
+        # how often a sale or an offer was changed in this batch
+        self.changes = 0
 
     def fetch(self, room_ids: Iterable[UUID]) -> None:
         """Read the current sale of each room with its offers; while declaring."""
@@ -111,12 +113,14 @@ class SaleBook(Part):
         return self._parsed[key]
 
     def add_sale(self, sale: Sale) -> None:
+        self.changes += 1
         self._sales[sale.room_id] = sale
         self._offers[sale.room_id] = {}
         self._dirty_sales.add(sale.room_id)
         self.tell_sale(sale.room_id)
 
     def change_sale(self, sale: Sale, **changes: Any) -> None:
+        self.changes += 1
         for name, value in changes.items():
             setattr(sale, name, value)
         self._dirty_sales.add(sale.room_id)
@@ -136,12 +140,14 @@ class SaleBook(Part):
         self.batch.emit(offer.room_id, "offer.changed", {"offer": str(offer.id)})
 
     def change_offer(self, offer: Offer, **changes: Any) -> None:
+        self.changes += 1
         for name, value in changes.items():
             setattr(offer, name, value)
         self._dirty_offers.add(offer.id)
         self.batch.emit(offer.room_id, "offer.changed", {"offer": str(offer.id)})
 
     def remove_offer(self, offer: Offer) -> None:
+        self.changes += 1
         offer.removed_at = self.batch.now
         self._dirty_offers.add(offer.id)
         self.batch.emit(offer.room_id, "offer.removed", {"offer": str(offer.id)})

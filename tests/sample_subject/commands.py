@@ -10,6 +10,7 @@ from django.db import connection
 
 from chat.log.batch import Batch, Insert, Part, Request
 from chat.log.errors import Refused, describe
+from chat.log.models import Audience
 from chat.log.registry import Handler, command, effect
 from tests.sample_subject.events import COUNTED, tally
 
@@ -87,8 +88,10 @@ class CountHandler(_Counting):
                 raise Refused("sample.enough")
             case "raise":
                 raise ZeroDivisionError("poisoned")
-            case "nul":
-                batch.emit(request.stream_id, COUNTED, {"person": "", "by": 0, "total": 0, "text": "\0"})
+            case "row":
+                # for one person, and for nobody: a row that the database does not take
+                body = {"person": "", "by": 0, "total": 0}
+                batch.emit(request.stream_id, COUNTED, body, audience=Audience.PERSON)
                 return {}
             case "sql":
                 with connection.cursor() as cursor:

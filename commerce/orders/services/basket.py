@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from commerce.errors import Refused
-from commerce.ids import new_id
+from commerce.ids import new_id, pair
 from commerce.orders import errors
 from commerce.orders.models import Adjustment, Contact, Order
 from commerce.orders.rows import LineRow, OrderRow
@@ -97,8 +97,9 @@ class Baskets(Core):
         """The order is cancelled; claims that follow begin a new basket."""
         order.state, order.total_minor = Order.State.CANCELLED, 0
         order.payment_state = Order.Payment.UNPAID
-        if self._baskets.get((order.buyer_id, order.scope_id)) == order.id:
-            del self._baskets[order.buyer_id, order.scope_id]
+        key = pair(order.buyer_id, order.scope_id)
+        if self._baskets.get(key) == order.id:
+            del self._baskets[key]
         for attempt in order.attempts:
             if attempt.is_live:
                 attempt.state, attempt.settled_at = "cancelled", self.now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from commerce.errors import Conflict, Refused
-from commerce.ids import new_id
+from commerce.ids import new_id, pair
 from commerce.orders import errors
 from commerce.orders.models import Adjustment, Order
 from commerce.orders.rows import OrderRow
@@ -56,7 +56,7 @@ class Checkout(Claims, Baskets):
 
     def _next_basket(self, order: OrderRow) -> None:
         """Whoever waits from this basket waits on from the next one: a placed order does not grow."""
-        self._baskets.pop((order.buyer_id, order.scope_id), None)
+        self._baskets.pop(pair(order.buyer_id, order.scope_id), None)
         entries = [
             entry
             for entry in self.stock.waitlist.entries.values()
@@ -64,7 +64,7 @@ class Checkout(Claims, Baskets):
         ]
         if not entries:
             return
-        basket = self._baskets[order.buyer_id, order.scope_id] = new_id()
+        basket = self._baskets[pair(order.buyer_id, order.scope_id)] = new_id()
         self._new_orders.append(
             (
                 basket,

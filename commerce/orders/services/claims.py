@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from commerce.errors import Refused
-from commerce.ids import new_id
+from commerce.ids import new_id, pair
 from commerce.orders import errors
 from commerce.orders.rows import LineRow
 from commerce.orders.services.core import Core
@@ -31,11 +31,16 @@ class Claims(Core):
         if type(qty) is not int or not 1 <= qty <= MOST_PER_CLAIM:
             raise Refused(errors.CLAIM_QUANTITY, most=MOST_PER_CLAIM)
         pool = self.stock.pools.get(terms.pool_id)
-        if pool is None or pool.shop_id != terms.shop_id or pool.variant_id != terms.variant_id:
+        if (
+            pool is None
+            or pool.shop_id.int != terms.shop_id.int
+            or pool.variant_id.int != terms.variant_id.int
+        ):
             raise Refused(errors.OFFER_UNKNOWN)
         if pool.closed_at is not None:
             raise Refused(errors.OFFER_CLOSED)
-        used = self._used.get((buyer, terms.offer_id), 0)
+        of_offer = pair(buyer, terms.offer_id)
+        used = self._used.get(of_offer, 0)
         limit = terms.limit_per_buyer
         if limit is not None and used + qty > limit:
             raise Refused(errors.CLAIM_LIMIT, limit=limit, used=used, left=max(0, limit - used))
@@ -45,7 +50,7 @@ class Claims(Core):
         can_wait = rest > 0 and pool.waiting < terms.waitlist_cap
         if got == 0 and not can_wait:
             raise Refused(errors.CLAIM_SOLD_OUT, waiting=pool.waiting, cap=terms.waitlist_cap)
-        unpaid = self._unpaid.get((buyer, terms.shop_id), 0)
+        unpaid = self._unpaid.get(pair(buyer, terms.shop_id), 0)
         if terms.max_unpaid_units is not None and unpaid + got > terms.max_unpaid_units:
             raise Refused(errors.CLAIM_UNPAID, cap=terms.max_unpaid_units, held=unpaid)
 
@@ -59,14 +64,15 @@ class Claims(Core):
             result.waiting = rest
         else:
             result.missed = rest
-        self._used[buyer, terms.offer_id] = used + got + result.waiting
+        self._used[of_offer] = used + got + result.waiting
         return result
 
     def _basket(self, terms: ClaimTerms, buyer: UUID, now: datetime) -> UUID:
         """The buyer's open basket in this sale, found or begun."""
-        basket = self._baskets.get((buyer, terms.scope_id))
+        key = pair(buyer, terms.scope_id)
+        basket = self._baskets.get(key)
         if basket is None:
-            basket = self._baskets[buyer, terms.scope_id] = new_id()
+            basket = self._baskets[key] = new_id()
             self._new_orders.append(
                 (basket, terms.shop_id, buyer, terms.scope_id, terms.origin_stream, terms.currency, now)
             )
@@ -110,13 +116,13 @@ class Claims(Core):
             terms.scope_id,
             fresh=True,
         )  # fmt: skip
-        self.stock.hold(pool_id=pool.id, qty=qty, line_id=line.id, actor=placed_by)
+        self.stock.take(pool, qty, line_id=line.id, actor=placed_by)
         self.lines[line.id] = line
         self._new_lines.append(line)
-        order = self.orders.get(order_id)
+        order = self.orders.get(order_id) if self.orders else None
         if order is not None:
             order.lines.append(line)
-        held = (buyer, terms.shop_id)
+        held = pair(buyer, terms.shop_id)
         self._unpaid[held] = self._unpaid.get(held, 0) + qty
         return line
 
@@ -184,7 +190,7 @@ class Claims(Core):
         """The hold ends without being paid: its units go back. The one way out, so it can happen only once."""
         units = line.live
         line.state, line.ended_at = state, self.now
-        used, held = (line.buyer_id, line.offer_id), (line.buyer_id, line.shop_id)
+        used, held = pair(line.buyer_id, line.offer_id), pair(line.buyer_id, line.shop_id)
         if used in self._used:
             self._used[used] -= units
         if held in self._unpaid:
@@ -233,7 +239,7 @@ class Claims(Core):
 
     def _leave(self, entry: Entry, state: str, kind: str) -> None:
         entry.state, entry.ended_at = state, self.now
-        used = (entry.buyer, entry.offer_id)
+        used = pair(entry.buyer, entry.offer_id)
         if used in self._used:
             self._used[used] -= entry.qty
         self.stock.count_waiting(self.stock.pool(entry.pool_id), -1)
@@ -279,7 +285,7 @@ class Claims(Core):
             self._drop_line(line, "cancelled", actor or buyer)
             return 0
         line.qty_cancelled += units
-        used, held = (line.buyer_id, line.offer_id), (line.buyer_id, line.shop_id)
+        used, held = pair(line.buyer_id, line.offer_id), pair(line.buyer_id, line.shop_id)
         if used in self._used:
             self._used[used] -= units
         if held in self._unpaid:

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from commerce.errors import Refused
-from commerce.ids import new_id
+from commerce.ids import new_id, pair
 from commerce.orders import errors
 from commerce.orders.models import Adjustment, Contact, Line, Order
 from commerce.orders.rows import (
@@ -69,9 +69,10 @@ class Core(Wants):
         self.orders: dict[UUID, OrderRow] = {}
         self.lines: dict[UUID, LineRow] = {}
         self.attempts: dict[UUID, AttemptRow] = {}
-        self._baskets: dict[tuple[UUID, UUID], UUID] = {}
-        self._used: dict[tuple[UUID, UUID], int] = {}
-        self._unpaid: dict[tuple[UUID, UUID], int] = {}
+        # keys: `pair` of the buyer and the sale, the offer, the shop
+        self._baskets: dict[tuple[int, int], UUID] = {}
+        self._used: dict[tuple[int, int], int] = {}
+        self._unpaid: dict[tuple[int, int], int] = {}
         self._snapshots: dict[int, dict[str, Any]] = {}
         self._deadlines: dict[tuple[int, datetime], datetime] = {}
         self._kept: list[ClaimTerms] = []  # so that an id in the two above cannot be given to another object
@@ -203,7 +204,7 @@ class Core(Wants):
         the choice to read all that was ordered so far: of something that new its statistics know nothing. `IS TRUE`
         keeps it from the index of the sale.
         """
-        claims = list(self._claims)
+        claims = list(self._claims.values())
         source, params = id_rows("c", ("buyer", "shop", "scope", "offer"), claims)
         live = "SUM(qty - qty_cancelled - qty_refunded)"
         for at, basket, held, taken, waiting in fetch(
@@ -219,10 +220,10 @@ class Core(Wants):
         ):
             buyer, shop, scope, offer = claims[at - 1]
             if basket is not None:
-                self._baskets[buyer, scope] = basket
+                self._baskets[pair(buyer, scope)] = basket
             if held:
-                self._unpaid[buyer, shop] = int(held)
-            self._used[buyer, offer] = int(taken or 0) + int(waiting or 0)
+                self._unpaid[pair(buyer, shop)] = int(held)
+            self._used[pair(buyer, offer)] = int(taken or 0) + int(waiting or 0)
 
     # -- write -------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from commerce.errors import Refused
-from commerce.ids import new_id
+from commerce.ids import new_id, pair
 from commerce.orders import errors
 from commerce.orders.models import Order
 from commerce.orders.rows import MISMATCH, AttemptRow, LineRow, OrderRow
@@ -239,7 +239,7 @@ class Payments(Checkout):
 
     def _sell(self, line: LineRow) -> None:
         line.state, line.ended_at = "paid", self.now
-        held = (line.buyer_id, line.shop_id)
+        held = pair(line.buyer_id, line.shop_id)
         if held in self._unpaid:
             self._unpaid[held] -= line.live
         if line.turn:
@@ -257,7 +257,7 @@ class Payments(Checkout):
         self.stock.sell(pool_id=line.pool_id, qty=free, line_id=line.id, reason="paid.late")
         line.qty_cancelled += wanted - free
         line.state = "paid"
-        used = (line.buyer_id, line.offer_id)
+        used = pair(line.buyer_id, line.offer_id)
         if used in self._used:
             self._used[used] += free
         return free == wanted

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from commerce.errors import Refused
+from commerce.ids import pair
 from commerce.money import share
 from commerce.orders import errors
 from commerce.orders.models import Order
@@ -64,7 +65,7 @@ class Refunds(Payments):
             line.qty_refunded += qty
             if line.live == 0:
                 line.state = "refunded"
-            used = (line.buyer_id, line.offer_id)
+            used = pair(line.buyer_id, line.offer_id)
             if used in self._used:
                 self._used[used] -= qty
             self._tell_line("line.refunded", line, qty=qty)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from commerce.ids import pair
 from commerce.sql import any_of, fetch
 from commerce.stock.services import StockBook
 
@@ -15,7 +16,7 @@ class Wants:
 
     def __init__(self, stock: StockBook) -> None:
         self.stock = stock
-        self._claims: set[tuple[UUID, UUID, UUID, UUID]] = set()
+        self._claims: dict[tuple[int, int], tuple[UUID, UUID, UUID, UUID]] = {}
         self._want_orders: set[UUID] = set()
         self._want_lines: set[UUID] = set()
         self._want_entries: set[UUID] = set()
@@ -29,7 +30,7 @@ class Wants:
         self, *, buyer: UUID, shop_id: UUID, scope_id: UUID, offer_id: UUID, pool_id: UUID
     ) -> None:
         """A claim of this buyer on this offer will be decided."""
-        self._claims.add((buyer, shop_id, scope_id, offer_id))
+        self._claims[pair(buyer, offer_id)] = (buyer, shop_id, scope_id, offer_id)
         self.stock.want(pool_id, may_free=False)
 
     def want_order(self, *order_ids: UUID) -> None:
