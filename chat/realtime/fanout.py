@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from chat.realtime.stats import stats
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -65,7 +68,11 @@ class FanOut(Generic[T]):
         began = time.perf_counter()
         upto = self._index + SLICE
         for target in self._targets[self._index : upto]:
-            act(target)
+            try:
+                act(target)
+            except Exception:
+                # the others must hear it, and the next fan-out must begin
+                logger.exception("one of a fan-out failed")
         self._index = upto
         self._cost += time.perf_counter() - began
         if upto < len(self._targets):

@@ -6,7 +6,7 @@ import time
 
 # What the log and the signal lane wait at least between two fan-outs of one stream, in seconds. The first event after
 # quiet leaves at once; what comes within the tick leaves in one frame.
-TICK = 0.03
+TICK = 0.025
 SIGNAL_TICK = 0.2
 
 # Characters of one text frame; anything larger is refused unread.

@@ -8,6 +8,7 @@ nothing waits at all: a frame is in the kernel when `put` returns.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from chat.realtime.closing import CloseCode
 from chat.realtime.frame import Frame
 from chat.realtime.stats import stats
 from chat.realtime.writers import Writer
+
+logger = logging.getLogger(__name__)
 
 # Bytes that may wait for one socket before it counts as slow.
 LIMIT = 256 * 1024
@@ -104,8 +107,10 @@ class Outbox:
         self.closing: CloseCode | None = None
 
     def open(self, writer: Writer) -> None:
-        """The connection was accepted: frames may leave."""
+        """The connection was accepted: frames may leave; or, if it was closed meanwhile, only a goodbye."""
         self._writer = writer
+        if self.closing is not None:
+            self._ending = asyncio.ensure_future(self._say_goodbye(None))
 
     # --- in -----------------------------------------------------------------------------------------------------
 
@@ -114,7 +119,7 @@ class Outbox:
         if self.closing is not None or self._writer is None:
             return
         if not self._frames:
-            if self._writer.write(frame):
+            if self._taken(frame):
                 return
             if self._frames is None:
                 self._frames = deque()
@@ -129,7 +134,7 @@ class Outbox:
         """Send a frame of the signal lane; while it cannot leave, one with the same key replaces it."""
         if self.closing is not None or self._writer is None:
             return
-        if self._frames or self._latest or not self._writer.write(frame):
+        if self._frames or self._latest or not self._taken(frame):
             if self._latest is None:
                 self._latest = {}
             self._latest[key] = frame
@@ -139,7 +144,7 @@ class Outbox:
         """Send latest values of a stream; while they cannot leave, younger ones of the same keys replace them."""
         if self.closing is not None or self._writer is None:
             return
-        if not (self._frames or self._values) and self._writer.write(frame):
+        if not (self._frames or self._values) and self._taken(frame):
             return
         if self._values is None:
             self._values = {}
@@ -150,6 +155,16 @@ class Outbox:
     def drop_values(self, stream_id: UUID) -> None:
         if self._values:
             self._values.pop(stream_id, None)
+
+    def _taken(self, frame: Frame) -> bool:
+        """Whether the frame need not wait. A writer that breaks costs its own socket, never the fan-out around it."""
+        assert self._writer is not None
+        try:
+            return self._writer.write(frame)
+        except Exception:
+            logger.exception("a frame could not be written")
+            self.close(CloseCode.BUSY)
+            return True
 
     # --- out ----------------------------------------------------------------------------------------------------
 
@@ -165,12 +180,14 @@ class Outbox:
         while self._frames:
             if not self._write(self._frames[0]):
                 return
-            self.waiting -= len(self._frames.popleft())
+            if self._frames:  # else the socket was closed meanwhile
+                self.waiting -= len(self._frames.popleft())
         while self._latest:
             key = next(iter(self._latest))
             if not self._write(self._latest[key]):
                 return
-            del self._latest[key]
+            if self._latest:
+                del self._latest[key]
         while self._values:
             stream_id, (frame, values) = next(iter(self._values.items()))
             if frame is None:
@@ -178,13 +195,13 @@ class Outbox:
                 self._values[stream_id] = (frame, values)
             if not self._write(frame):
                 return
-            del self._values[stream_id]
+            if self._values:
+                del self._values[stream_id]
         self._backlog.discard(self)
 
     def _write(self, frame: Frame) -> bool:
-        assert self._writer is not None
         now = time.monotonic()
-        if self._writer.write(frame):
+        if self._taken(frame):
             self._moved_at = now
             return True
         if self.closing is None and now - self._moved_at > STUCK:

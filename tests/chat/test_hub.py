@@ -401,3 +401,66 @@ async def test_a_close_lets_what_waits_leave_first_where_that_is_asked(flush: bo
     await until(lambda: sent and sent[-1]["type"] == "websocket.close")
     assert [m.get("text", m.get("code")) for m in sent] == [*texts, 4001]
     outbox.end()
+
+
+async def test_a_writer_that_breaks_costs_its_own_socket_only(hub: Hub, log: FakeLog):
+    class Broken:
+        aborted = False
+
+        def write(self, frame: Frame) -> bool:
+            raise AttributeError("a name of the server that is not there any more")
+
+        async def close(self, code: int, reason: str) -> None:
+            raise AttributeError
+
+        def abort(self) -> None:
+            self.aborted = True
+
+        def end(self) -> None:
+            pass
+
+    sockets = [await come(hub, log) for _ in range(3)]
+    broken = Broken()
+    sockets[1].outbox._writer = broken
+    hub.deliver(log.commit(3))
+    await until(lambda: sockets[2].seqs and broken.aborted)
+    assert sockets[1].outbox.closing == CloseCode.BUSY
+    hub.deliver(log.commit(2))
+    hub.flush()
+    await until(lambda: sockets[2].ranges[-1][1] == log.seq)
+    for socket in (sockets[0], sockets[2]):
+        assert_whole(socket, 0, log.seq)
+    for socket in sockets:
+        await socket.end()
+
+
+async def test_a_long_fan_out_lets_others_run_and_keeps_the_order(
+    hub: Hub, log: FakeLog, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(fanout, "SLICE", 2)
+    sockets = [await come(hub, log) for _ in range(9)]
+    ran = 0
+
+    async def other() -> None:
+        nonlocal ran
+        while True:
+            ran += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.ensure_future(other())
+    await asyncio.sleep(0)
+    before = ran
+    hub.deliver(log.commit(3))
+    # while the first is on its way more come, and somebody leaves whom it has not reached
+    assert [bool(s.outbox._writer._frame) for s in sockets].count(True) == 2
+    hub.deliver(log.commit(4))
+    hub.unfollow(sockets[8], log.stream)  # type: ignore[arg-type]
+    await until(lambda: sockets[7].ranges and sockets[7].ranges[-1][1] == log.seq)
+    assert ran - before >= 4
+    await until(lambda: all(s.ranges[-1][1] == log.seq for s in sockets[:8]))
+    for socket in sockets[:8]:
+        assert_whole(socket, 0, log.seq)
+    assert sockets[8].sent == []
+    beside.cancel()
+    for socket in sockets:
+        await socket.end()
