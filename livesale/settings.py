@@ -57,6 +57,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "livesale.health.answer_probes",
+    "livesale.logs.with_request_id",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -228,7 +229,13 @@ LOCALE_PATHS = [BASE_DIR / "livesale" / "locale"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
-EMAIL_BACKEND = env("EMAIL_BACKEND", default="django.core.mail.backends.console.EmailBackend")
+# smtp://user:password@host:port, smtp+tls:// or smtp+ssl://; without it mails are printed
+_mail: dict[str, Any] = env.email_url("EMAIL_URL", default="consolemail://")
+EMAIL_BACKEND = env("EMAIL_BACKEND", default=_mail["EMAIL_BACKEND"])
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"] or "localhost", _mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="livesale <no-reply@localhost>")
 
 # --- REST ---------------------------------------------------------------------------------------------------------
@@ -266,18 +273,29 @@ METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
 # How frames leave: `direct` writes to daphne's and uvicorn's connections past their own send, `asgi` never does.
 FRAME_WRITER = env("FRAME_WRITER", default="direct")
 
+# line | json
+LOG_FORMAT = env("LOG_FORMAT", default="line")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "livesale.logs.Line"}, "json": {"()": "livesale.logs.Json"}},
     "filters": {"clients_mistakes": {"()": "livesale.logs.ClientsMistakes"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", default="INFO")},
     "loggers": {
         # the access log prints paths; one line per request is the proxy's work
         "django.channels.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
         "daphne.ws_protocol": {"filters": ["clients_mistakes"]},
-        "uvicorn.error": {"filters": ["clients_mistakes"]},
+        # no handlers of their own: what servers and libraries say has our form; who has come is not for the log
+        "uvicorn": {"handlers": [], "propagate": True},
+        "uvicorn.error": {"filters": ["clients_mistakes"], "level": "WARNING"},
+        "uvicorn.access": {"handlers": [], "propagate": True, "level": "WARNING"},
+        "django": {"handlers": [], "propagate": True, "level": "INFO"},
+        "django.server": {"handlers": [], "propagate": True, "level": "WARNING"},
+        # at DEBUG these print what people send, and SQL with it
+        "django.db.backends": {"level": "INFO"},
+        "websockets": {"level": "INFO"},
+        "asyncio": {"level": "INFO"},
     },
 }
