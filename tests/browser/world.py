@@ -14,7 +14,7 @@ from typing import Any
 import django
 
 PASSWORD = "correct horse 7"
-WISHES = {"live", "picture", "poster", "sizes"}
+WISHES = {"live", "picture", "poster", "sizes", "markup"}
 
 
 def photograph(width: int = 1600, height: int = 1200) -> BytesIO:
@@ -80,14 +80,53 @@ def build(name: str, wishes: set[str]) -> dict[str, Any]:
     if "live" in wishes:
         do(room, "sale.start")
         do(room, "offer.feature", offer=offers[0])
+    code = do(room, "invite.create")["code"]
+    if "markup" in wishes:
+        say_markup(do, people, shop.id, room, made)
     return {
         "name": name,
         "room": str(room),
         "shop": str(shop.id),
         "slug": shop.slug,
+        "code": code,
         "offers": [str(offer) for offer in offers],
         "password": PASSWORD,
     }
+
+
+def say_markup(do: Any, people: Any, shop: Any, room: Any, made: Any) -> None:
+    """Everything that somebody may write is markup from now on: names, titles, messages, reasons, terms."""
+    from chat.log.execute import execute
+    from livesale.accounts.models import User
+    from tests.browser.markup import MARKUP, markup
+
+    for n, person in enumerate(people.values()):
+        User.objects.filter(id=person.id).update(name=markup(n))
+    do(shop, "shop.configure", name=markup(1), terms=markup(4), contact_email="")
+    do(shop, "delivery.add", kind="delivery", label=markup(0), details=markup(2))
+    do(shop, "product.update", product=made["product"], title=markup(1), description=markup(3))
+    for n, code in enumerate(("77", "78", "79")):
+        variants = [{"label": markup(n)[:40], "price_minor": 500, "stock": 9}]
+        variant = do(shop, "product.create", code=code, title=markup(4 + n), variants=variants)["variants"][0]
+        do(room, "offer.add", variant=variant)
+    do(room, "room.configure", name=markup(1)[:80], description=markup(4))
+    do(room, "sale.configure", title=markup(2))
+    do(room, "room.announce", text=markup(5))
+    boris = people["boris"].id
+    said = [
+        execute(room, "message.send", {"text": f"{n} {text}"}, actor_id=boris).answer["message"]
+        for n, text in enumerate(MARKUP[:4])
+    ]
+    said += [do(room, "message.send", text=f"{n} {text}")["message"] for n, text in enumerate(MARKUP[4:], 4)]
+    do(room, "message.pin", message=said[4])
+    moderator = people["moderator"].id
+    execute(room, "message.report", {"message": said[0], "reason": markup(0)}, actor_id=moderator)
+    execute(
+        room,
+        "member.timeout",
+        {"person": str(boris), "seconds": 3600, "reason": markup(2)},
+        actor_id=moderator,
+    )
 
 
 def main() -> None:
