@@ -34,6 +34,12 @@ interface Topics {
   lost: number
 }
 
+/**
+ * A single-use ticket for whoever uses the app, fetched from the shop's own server. For clients without the site's
+ * cookie; what a page in a browser needs of it, its cookie says already.
+ */
+export type TicketSource = () => Promise<string>
+
 /** One socket that is always being kept: it reconnects, notices silence, and keeps the server's clock. */
 export class Connection extends Emitter<Topics> {
   status: Status = { phase: 'idle', code: null, nextAt: null, blocked: false, everOpen: false }
@@ -45,11 +51,16 @@ export class Connection extends Emitter<Topics> {
   private bye: { code: number; retryAfter: number | null } | null = null
   private timers = new Map<string, unknown>()
   private stopListening: (() => void) | null = null
+  /** Signs in again without a ticket, for some minutes; the server renews it with its beats. */
+  private resume: string | null = null
+  private proving: 'resume' | 'ticket' | null = null
+  private greeting: Hello | null = null
 
   constructor(
     private url: string,
     private env: Environment,
     readonly clock: ServerClock,
+    private ticket: TicketSource | null = null,
   ) {
     super()
     this.backoff = new Backoff(env)
@@ -72,6 +83,7 @@ export class Connection extends Emitter<Topics> {
   /** Begin anew at once, as somebody else: the cookie has changed. */
   restart(): void {
     const wasOpen = this.status.phase === 'open'
+    this.resume = null
     this.drop()
     if (wasOpen) this.emit('lost', 0)
     this.backoff.failures = 0
@@ -110,6 +122,7 @@ export class Connection extends Emitter<Topics> {
     this.clearTimers()
     this.backoff.connecting()
     this.bye = null
+    this.proving = null
     this.openedAt = 0
     this.set({ phase: 'connecting', nextAt: null })
     let socket: SocketLike
@@ -146,12 +159,54 @@ export class Connection extends Emitter<Topics> {
         this.bye = { code: frame.code, retryAfter: frame.retry_after ?? null }
         return
       case 'beat':
+        this.resume = frame.resume ?? this.resume
         return
+      case 'error':
+        if (this.proving && frame.code === 'auth.failed') {
+          this.notBelieved()
+          return
+        }
     }
     this.emit('frame', frame)
   }
 
   private hello(frame: Hello): void {
+    this.resume = frame.resume ?? this.resume
+    if (this.ticket && !frame.you && !this.proving) {
+      this.greeting = frame
+      this.prove(this.resume)
+      return
+    }
+    this.proving = null
+    this.opened(frame)
+  }
+
+  /** Say who uses the app: by the token of the last link, else by a ticket. */
+  private prove(resume: string | null): void {
+    const socket = this.socket
+    const say = (frame: ClientFrame) => this.socket === socket && socket?.send(JSON.stringify(frame))
+    this.proving = resume ? 'resume' : 'ticket'
+    if (resume) say({ type: 'auth', resume })
+    else
+      this.ticket!().then(
+        (ticket) => say({ type: 'auth', ticket }),
+        () => this.socket === socket && this.notBelieved(),
+      )
+  }
+
+  /** An old token gives way to a ticket; without either one watches as a guest. */
+  private notBelieved(): void {
+    const was = this.proving
+    this.resume = null
+    if (was === 'resume') {
+      this.prove(null)
+      return
+    }
+    this.proving = null
+    if (this.greeting) this.opened(this.greeting)
+  }
+
+  private opened(frame: Hello): void {
     const again = this.status.phase === 'open'
     this.cancelTimer('hello')
     if (!again) {
@@ -189,7 +244,10 @@ export class Connection extends Emitter<Topics> {
     if (!wasOpen) this.failedInARow += 1
     const meant = bye && code < 4000 ? bye.code : code
     if (wasOpen) this.emit('lost', meant)
-    const reaction = reactionTo(meant)
+    const signInAgain = meant === CLOSE.signInAgain
+    if (signInAgain) this.resume = null
+    // An app gets a new ticket for its user; a page has nothing else to show than its cookie.
+    const reaction = signInAgain && this.ticket ? 'backoff' : reactionTo(meant)
     if (reaction === 'stop') {
       this.set({ phase: 'stopped', code: meant, nextAt: null })
       return

@@ -1,4 +1,4 @@
-import { Connection, type Status } from './connection'
+import { Connection, type Status, type TicketSource } from './connection'
 import { ServerClock } from './clock'
 import { Emitter } from './emitter'
 import type { Environment, KeyValue } from './environment'
@@ -15,6 +15,8 @@ export interface LiveOptions {
   tab: KeyValue
   /** Who the page was made for, until the server says it itself. */
   you?: Person | null
+  /** For apps, which have no cookie: a ticket for the user, from the shop's own server. */
+  ticket?: TicketSource
 }
 
 export interface Follow {
@@ -59,7 +61,7 @@ export class Live extends Emitter<Topics> {
     this.env = options.env
     this.rest = options.rest
     this.clock = new ServerClock(options.env)
-    this.connection = new Connection(options.url, options.env, this.clock)
+    this.connection = new Connection(options.url, options.env, this.clock, options.ticket)
     this.outbox = new Outbox(
       { ready: () => this.ready(), deliver: (e) => this.deliver(e), ask: (ids) => this.ask(ids) },
       options.env,

@@ -328,7 +328,7 @@ export type ServerFrame =
   | ErrorFrame
   | { type: 'told'; answers: Record<Id, Answer | null> }
   | { type: 'pong'; time: Moment; at?: number | null }
-  | { type: 'beat'; time: Moment }
+  | { type: 'beat'; time: Moment; resume?: string | null }
   | { type: 'panel'; time: Moment }
   | { type: 'bye'; code: number; reason: string; retry_after?: number | null }
 

@@ -200,3 +200,66 @@ test('uuid7 holds the time, its version and its variant', () => {
   expect(uuid7Time(id)).toBe(1_800_000_000_123)
   expect(uuid7(1_800_000_000_123, world.bytes)).not.toBe(id)
 })
+
+describe('an app without the cookie', () => {
+  const anna = { id: 'p1', name: 'Anna' }
+  const app = (world: World, ticket: () => Promise<string>) => {
+    const link = new Connection('ws://x', world, new ServerClock(world), ticket)
+    const heard: (string | null)[] = []
+    link.on('hello', (frame) => heard.push(frame.you?.name ?? null))
+    world.onOpen = (socket) => socket.say({ ...hello(world), you: null })
+    link.start()
+    return { link, heard }
+  }
+
+  test('shows a ticket first, the token of the last link afterwards, and a ticket where the token is too old', async () => {
+    const world = new World()
+    let made = 0
+    const { link, heard } = app(world, () => Promise.resolve(`ticket${++made}`))
+    const accepted = new Set<string>(['ticket1', 'token2', 'ticket2'])
+    world.onFrame = (frame, socket) => {
+      if (frame.type !== 'auth') return
+      if (accepted.has(frame.ticket ?? frame.resume)) socket.say({ ...hello(world), you: anna, resume: 'token1' })
+      else socket.say({ type: 'error', code: 'auth.failed', message: 'no' })
+    }
+    world.pass(50)
+    await Promise.resolve()
+    expect(heard).toEqual(['Anna'])
+    expect(link.status.phase).toBe('open')
+
+    // a younger token comes with a beat
+    world.sockets[0]!.say({ type: 'beat', time: 1, resume: 'token2' })
+    world.sockets[0]!.end(1006)
+    world.pass(4_000)
+    expect(world.sockets[1]!.of('auth')).toEqual([{ type: 'auth', resume: 'token2' }])
+    expect(heard).toEqual(['Anna', 'Anna'])
+
+    // its next token is not believed any more
+    world.sockets[1]!.end(1006)
+    world.pass(4_000)
+    await Promise.resolve()
+    expect(world.sockets[2]!.of('auth')).toEqual([
+      { type: 'auth', resume: 'token1' },
+      { type: 'auth', ticket: 'ticket2' },
+    ])
+    expect(heard).toEqual(['Anna', 'Anna', 'Anna'])
+
+    // all sign-ins were ended: only a new ticket helps
+    accepted.add('ticket3')
+    world.sockets[2]!.end(4401)
+    world.pass(4_000)
+    await Promise.resolve()
+    expect(world.sockets[3]!.of('auth')).toEqual([{ type: 'auth', ticket: 'ticket3' }])
+    expect(link.status.phase).toBe('open')
+  })
+
+  test('watches as a guest where no ticket is to be had', async () => {
+    const world = new World()
+    const { link, heard } = app(world, () => Promise.reject(new Error('the shop is away')))
+    world.pass(50)
+    await Promise.resolve()
+    await Promise.resolve()
+    expect(heard).toEqual([null])
+    expect(link.status.phase).toBe('open')
+  })
+})
