@@ -108,6 +108,8 @@ class Tally:
     messages: int = 0
     repeated: int = 0
     units: int = 0
+    # asked, and not answered when the run was over
+    unanswered: int = 0
     wrong: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
 
@@ -134,7 +136,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Take over what was counted elsewhere."""
-        for name in ("accepted", "refused", "messages", "repeated", "units"):
+        for name in ("accepted", "refused", "messages", "repeated", "units", "unanswered"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.wrong += other.wrong
         self.waits += other.waits

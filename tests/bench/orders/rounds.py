@@ -50,8 +50,9 @@ class Bench:
             with sockets.serving(cell.way) as server:
                 crowd = Crowd(self._market, self._market.people, seed=seed, stay=True)
                 meter = Meter([server.pid])
-                pace = sockets.through_sockets(server, cell.way, crowd, seconds, tally, before=meter.start)
-                meter.stop()
+                pace = sockets.through_sockets(
+                    server, cell.way, crowd, seconds, tally, before=meter.start, after=meter.stop
+                )
         elif cell.processes > 1:
             if self._workers is None:
                 self._workers = Workers(self._market, cell.processes)
