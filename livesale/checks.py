@@ -6,9 +6,11 @@ Each rule has an id; `SILENCED_SYSTEM_CHECKS` lets an operator overrule one know
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,13 @@ PUBSUB_OPTIONS = {"hosts", "prefix", "serializer_format", "symmetric_encryption_
 FRAME_BYTES = 4 * FRAME
 DAPHNE_FRAME = 1024 * 1024
 UVICORN_FRAME = 16 * 1024 * 1024
+SECRET_LENGTH = 40
+TOKEN_LENGTH = 20
+# Versions before these have holes that are known to everybody.
+OLDEST = {
+    "Django": ("5.2.13", "a client could forge headers of the proxy, and bodies had no bound"),
+    "daphne": ("4.2.2", "frames had no bound"),
+}
 
 Rule = Callable[[], Iterable[CheckMessage]]
 
@@ -265,6 +274,97 @@ def cookies_travel_encrypted() -> Iterator[CheckMessage]:
             f"Cookies are within reach of others: {', '.join(wrong)}.",
             "Set BEHIND_TLS=1 and serve the site through a proxy with TLS.",
         )
+
+
+@rule(deploy=True)
+def the_key_is_long() -> Iterator[CheckMessage]:
+    if settings.SECRET_KEY_GIVEN and len(settings.SECRET_KEY) < SECRET_LENGTH:
+        yield _error(
+            15,
+            f"SECRET_KEY has fewer than {SECRET_LENGTH} characters: whoever guesses it is anybody.",
+            "Make a long random one; everybody signs in again.",
+        )
+
+
+@rule(deploy=True)
+def nothing_is_for_developers() -> Iterator[CheckMessage]:
+    vite = getattr(settings, "DJANGO_VITE", {})
+    on = ["DEBUG"] if settings.DEBUG else []
+    on += ["VITE_DEV"] if any(each.get("dev_mode") for each in vite.values()) else []
+    if on:
+        yield _error(16, f"{' and '.join(on)} is on.", "It is for those who write the program: set it to 0.")
+
+
+@rule(deploy=True)
+def the_proxy_is_known() -> Iterator[CheckMessage]:
+    if settings.BEHIND_TLS and settings.TRUSTED_PROXIES < 1:
+        yield _error(
+            17,
+            "A proxy ends TLS and TRUSTED_PROXIES is 0: everybody has the proxy's address, and who guesses "
+            "passwords locks all others out.",
+            "Set TRUSTED_PROXIES to the number of your own proxies in a row, mostly 1.",
+        )
+
+
+@rule(deploy=True)
+def pages_are_named() -> Iterator[CheckMessage]:
+    bare = [origin for origin in settings.PUBLIC_ORIGINS if not origin.startswith("https://")]
+    if bare or not settings.PUBLIC_ORIGINS:
+        yield _error(
+            18,
+            "PUBLIC_ORIGINS names " + (", ".join(bare) if bare else "no page") + ".",
+            "Name every page that may open a socket: https://shop.example. Behind a proxy, no other may.",
+        )
+
+
+@rule(deploy=True)
+def mails_arrive() -> Iterator[CheckMessage]:
+    if settings.EMAIL_BACKEND.rsplit(".", 2)[-2:-1] in (["console"], ["dummy"], ["locmem"], ["filebased"]):
+        yield _error(
+            19,
+            "Mails are not sent: nobody could set a new password or hear that it is their turn.",
+            "Set EMAIL_URL, for example smtp+tls://user:password@mail.example:587.",
+        )
+
+
+@rule(deploy=True)
+def metrics_are_not_guessed() -> Iterator[CheckMessage]:
+    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < TOKEN_LENGTH:
+        yield _error(
+            20,
+            f"METRICS_TOKEN has fewer than {TOKEN_LENGTH} characters.",
+            "Make a longer one, or leave it empty: then there is no /metrics.",
+        )
+
+
+@rule(deploy=True)
+def limits_are_counted_together() -> Iterator[CheckMessage]:
+    backend = str(settings.CACHES["default"]["BACKEND"])
+    if settings.SERVER_PROCESSES > 1 and not backend.endswith("RedisCache"):
+        yield _error(
+            21,
+            "Each process counts failed sign-ins and guesses for itself: limits are as many times higher.",
+            "Set REDIS_URL.",
+        )
+
+
+# --- what is installed --------------------------------------------------------------------------------------------
+
+
+@rule()
+def known_holes_are_closed() -> Iterator[CheckMessage]:
+    for package, (oldest, why) in OLDEST.items():
+        found = version(package)
+        if _numbers(found) < _numbers(oldest):
+            yield _error(
+                22,
+                f"{package} {found} is installed; before {oldest} {why}.",
+                "Install what requirements/run.txt pins.",
+            )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
 
 
 # --- the server program -------------------------------------------------------------------------------------------

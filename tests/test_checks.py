@@ -38,7 +38,13 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         BEHIND_TLS=True,
         ALLOWED_HOSTS=["shop.example"],
         PUBLIC_ORIGINS=["https://shop.example"],
+        SECRET_KEY="x" * 50,
         SECRET_KEY_GIVEN=True,
+        TRUSTED_PROXIES=1,
+        METRICS_TOKEN="",
+        EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
+        CACHES={"default": {"BACKEND": "livesale.accounts.cache.LenientRedisCache"}},
+        DJANGO_VITE={"default": {"dev_mode": False}},
         SERVER_PROCESSES=4,
         LIVESALE_SANDBOX_ENABLED=False,
         SESSION_COOKIE_SECURE=True,
@@ -173,6 +179,70 @@ def test_cookies_within_reach(settings: Any, name: str, value: Any) -> None:
     setattr(settings, name, value)
     assert ids() == set()
     assert ids(deploy=True) == {"livesale.E013"}
+
+
+def test_a_short_key(settings: Any) -> None:
+    settings.SECRET_KEY = "x" * 39
+    assert ids(deploy=True) == {"livesale.E015"}
+
+
+def test_what_is_for_developers(settings: Any) -> None:
+    settings.DJANGO_VITE = {"default": {"dev_mode": True}}
+    assert ids(deploy=True) == {"livesale.E016"}
+    settings.DEBUG = True
+    settings.BEHIND_TLS = False
+    assert ids(deploy=True) == {"livesale.E016"}
+    assert ids() == set()
+
+
+def test_a_proxy_that_nobody_told_of(settings: Any) -> None:
+    settings.TRUSTED_PROXIES = 0
+    assert ids() == set()
+    assert ids(deploy=True) == {"livesale.E017"}
+
+
+@pytest.mark.parametrize("origins", [[], ["http://shop.example"], ["https://shop.example", "shop.example"]])
+def test_pages_without_a_name(settings: Any, origins: list[str]) -> None:
+    settings.PUBLIC_ORIGINS = origins
+    assert ids() == set()
+    assert ids(deploy=True) == {"livesale.E018"}
+
+
+@pytest.mark.parametrize("backend", ["console", "dummy", "locmem", "filebased"])
+def test_mails_that_nobody_gets(settings: Any, backend: str) -> None:
+    settings.EMAIL_BACKEND = f"django.core.mail.backends.{backend}.EmailBackend"
+    assert ids(deploy=True) == {"livesale.E019"}
+
+
+def test_a_short_token(settings: Any) -> None:
+    settings.METRICS_TOKEN = "x" * 19
+    assert ids(deploy=True) == {"livesale.E020"}
+    settings.METRICS_TOKEN = "x" * 20
+    assert ids(deploy=True) == set()
+
+
+def test_limits_per_process(settings: Any) -> None:
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    assert ids(deploy=True) == {"livesale.E021"}
+    settings.SERVER_PROCESSES = 1
+    assert ids(deploy=True) == set()
+
+
+@pytest.mark.parametrize(
+    ("package", "found", "refused"),
+    [
+        ("Django", "5.2.12", True),
+        ("Django", "5.2.13", False),
+        ("Django", "5.2.9", True),
+        ("daphne", "4.2.1", True),
+        ("daphne", "4.10.0", False),
+    ],
+)
+def test_versions_with_known_holes(
+    monkeypatch: pytest.MonkeyPatch, package: str, found: str, refused: bool
+) -> None:
+    monkeypatch.setattr(checks, "version", lambda name: found if name == package else "99.0")
+    assert ids() == ({"livesale.E022"} if refused else set())
 
 
 @pytest.mark.parametrize(
