@@ -188,6 +188,13 @@ def receipts() -> dict[str, Any]:
     return {str(c): a for c, a in Receipt.objects.values_list("client_id", "answer")}
 
 
+def receipts_of(people: list[str]) -> int:
+    """How many commands of these people were carried out."""
+    from chat.log.models import Receipt
+
+    return Receipt.objects.filter(actor_id__in=people).count()
+
+
 def counts() -> dict[str, int]:
     """How many rows there are of what a claim or a message leaves."""
     from chat.log.models import Event, Receipt
