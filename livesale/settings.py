@@ -103,7 +103,14 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
         }
     else:
-        config.setdefault("OPTIONS", {})["connect_timeout"] = 5
+        # a database host that vanished without a word is noticed in seconds: the lane would wait for it for ever
+        config.setdefault("OPTIONS", {}).update(
+            connect_timeout=5,
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=10_000,
+        )
     return config
 
 
