@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from django.utils import translation
@@ -44,11 +45,17 @@ class AnswerBridge:
             receiver(request)
 
 
-def sentence(code: str, params: dict[str, Any], language: str = "") -> str:
-    """The human sentence of a code, in the reader's language."""
+@lru_cache(maxsize=4_000)
+def _template(code: str, language: str) -> str:
+    """The sentence of a code in a language, with its gaps. Kept: switching languages costs more than all the rest."""
     text = DESCRIPTIONS.get(code) or gettext_noop("That is not possible.")
     with translation.override(language or None):
-        translated = gettext(text)
+        return gettext(text)
+
+
+def sentence(code: str, params: dict[str, Any], language: str = "") -> str:
+    """The human sentence of a code, in the reader's language."""
+    translated = _template(code, language)
     readable = {
         name: ", ".join(map(str, v)) if isinstance(v, list | tuple) else v for name, v in params.items()
     }
