@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +34,37 @@ def test_who_is_leaving_is_not_ready(client: Any, db: None, monkeypatch: pytest.
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["problems"]) == (503, ["draining"])
     assert client.get("/livez").status_code == 200
+
+
+def test_a_database_that_hangs_keeps_one_thread_and_nobody_waiting(
+    client: Any, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awake, asked = threading.Event(), []
+
+    def hang() -> bool:
+        asked.append(threading.current_thread())
+        return awake.wait(30)
+
+    monkeypatch.setattr(health, "PATIENCE", 0.2)
+    monkeypatch.setattr(health, "_migrations", health.Question(hang))
+    began = time.monotonic()
+    for _ in range(3):
+        assert client.get("/readyz").json()["problems"] == ["database"]
+        assert client.get("/livez").status_code == 200
+    assert time.monotonic() - began < 3
+    assert len(asked) == 1
+    awake.set()
+    asked[0].join()
+    assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes_need_no_name(client: Any, db: None, path: str) -> None:
+    """A load balancer asks by address; everybody else has to know what the site is called."""
+    answer = client.get(path, headers={"Host": "10.0.0.7:8001"})
+    assert answer.status_code == 200
+    assert not answer.cookies
+    assert client.get("/robots.txt", headers={"Host": "10.0.0.7:8001"}).status_code == 400
 
 
 @pytest.mark.faults
