@@ -42,8 +42,8 @@ VICTIM = (3, 0, 5)
 
 
 @contextmanager
-def tiny_server(fault: Fault) -> Iterator[int]:
-    """A room, on a thread of its own."""
+def tiny_server(fault: Fault) -> Iterator[tuple[int, dict[tuple[int, int], str]]]:
+    """A room, on a thread of its own: its port, and what it was sent."""
     port = services.free_port()
     loop = asyncio.new_event_loop()
     started, ended = threading.Event(), asyncio.Event()
@@ -74,7 +74,7 @@ def tiny_server(fault: Fault) -> Iterator[int]:
     thread.start()
     try:
         assert started.wait(10)
-        yield port
+        yield port, texts
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join()
@@ -116,15 +116,16 @@ def packs(_client: int, sender: int, number: int, texts: dict[tuple[int, int], s
     ],
 )
 def test_what_a_server_does_wrong_is_found(fault: Fault, found: dict[str, int], tmp_path: Path) -> None:
-    with tiny_server(fault) as port:
+    with tiny_server(fault) as (port, texts):
         counted = run(tmp_path, port)
     assert counted.faults == found
-    assert counted.messages == pytest.approx(LOAD.seconds * 200, abs=2)
-    assert counted.deliveries == pytest.approx(counted.messages * SOCKETS, abs=2 * SOCKETS)
+    assert counted.sent == len(texts) > 20
+    assert counted.received == counted.sent * SOCKETS - counted.missing
+    assert 0 < counted.deliveries <= counted.received + counted.duplicates
 
 
 def test_several_messages_in_a_frame_are_counted_each(tmp_path: Path) -> None:
-    with tiny_server(packs) as port:
+    with tiny_server(packs) as (port, _):
         counted = run(tmp_path, port, replace(LOAD, drain=0.3))
     assert counted.deliveries == 2 * counted.frames > 0
     # the last one of a sender may have waited for another in vain
@@ -134,7 +135,7 @@ def test_several_messages_in_a_frame_are_counted_each(tmp_path: Path) -> None:
 
 def test_a_closed_loop_gives_up_what_does_not_come(tmp_path: Path) -> None:
     load = replace(LOAD, rate=None, senders=1, stall=0.15)
-    with tiny_server(drops) as port:
+    with tiny_server(drops) as (port, _):
         counted = run(tmp_path, port, load)
     assert counted.faults == {"missing": 1, "stalls": 1}
 
@@ -153,8 +154,8 @@ def test_the_floor_delivers_everything(tmp_path: Path) -> None:
     finally:
         program.end(9, 5)
     assert not counted.faults
-    assert counted.deliveries > 20 * SOCKETS
-    assert counted.deliveries == counted.frames
+    assert counted.received == counted.sent * SOCKETS
+    assert counted.deliveries == counted.frames > 0
     assert 0 < counted.p50_ms <= counted.p99_ms <= counted.max_ms
     assert 0 < counted.cpu_seconds <= counted.seconds
 
@@ -198,7 +199,7 @@ def test_ours_delivers_everything(
         generator.ended()
         counted = generator.report()
     assert not counted.faults
-    assert counted.deliveries == pytest.approx(counted.messages * SOCKETS / 2, abs=2 * SOCKETS)
+    assert counted.received == counted.sent * SOCKETS / 2 > 0
 
 
 # --- what is made of the counts -----------------------------------------------------------------------------------
@@ -207,8 +208,8 @@ def test_ours_delivers_everything(
 def made_run(us: float, **counted: int) -> runs.Run:
     zero = dict.fromkeys(("missing", "duplicates", "disorder", "strays", "closed", "stalls"), 0)
     said = Report(
-        deliveries=1_000, messages=2, frames=1_000, seconds=1.0, p50_ms=1.0, p99_ms=2.0, max_ms=3.0,
-        cpu_seconds=0.2, join_seconds=1.0, **{**zero, **counted},
+        deliveries=1_000, messages=2, frames=1_000, seconds=1.0, sent=2, received=1_000,
+        p50_ms=1.0, p99_ms=2.0, max_ms=3.0, cpu_seconds=0.2, join_seconds=1.0, **{**zero, **counted},
     )  # fmt: skip
     run = runs.Run(said, us, 0.0, 0.0, ticks=100, others=0.0, stolen=0.0)
     run.doubts = runs.doubts(run)

@@ -33,12 +33,14 @@ class Load:
 
 @dataclass(frozen=True)
 class Report:
-    """What the generator counted. Deliveries to latencies: in the window; faults: from the first message on."""
+    """What the generator counted in the window; `sent`, `received` and the faults from the first message on."""
 
     deliveries: int
     messages: int
     frames: int
     seconds: float
+    sent: int
+    received: int
     missing: int
     duplicates: int
     disorder: int

@@ -21,6 +21,7 @@
  * Lines of JSON on standard output: {"event":"joined"}; with --wait a line on standard input is awaited (its end ends
  * the program); {"event":"start"} and {"event":"end"} of the measured window; last, the result:
  *   deliveries, messages, frames, seconds   of the window: messages received, sent, frames that carried them
+ *   sent, received                          of the whole run: messages, and deliveries without duplicates
  *   missing, duplicates, disorder, strays   of the whole run; a stray is an id of another room or that was never sent
  *   closed, stalls                          sockets lost before the end; messages given up
  *   p50_ms, p99_ms, max_ms                  from sent (or due) to received, of the window's deliveries
@@ -124,7 +125,7 @@ static uint8_t chunk[READ_MOST];
 
 static enum { JOINING, WAITING, WARMING, MEASURING, DRAINING, DONE } stage = JOINING;
 static uint64_t stage_ends, loop_began, due_count, joining_began;
-static uint64_t expected_total, received_total;
+static uint64_t sent_total, expected_total, received_total;
 static uint64_t duplicates, disorder, strays, closed, stalls;
 static uint64_t window_deliveries, window_messages, window_frames, window_began, window_ended;
 static double window_cpu, join_seconds;
@@ -297,6 +298,7 @@ static void publish(uint32_t which, uint64_t at)
     uint32_t number = sender->sent++;
     sender->sent_at[number] = at;
     sender->left = room_size(sender->socket->room);
+    sent_total++;
     expected_total += sender->left;
     if (stage == MEASURING)
         window_messages++;
@@ -794,11 +796,12 @@ static void result(void)
 {
     double seconds = (double)(window_ended - window_began) / 1e9;
     printf("{\"event\":\"result\",\"sockets\":%u,\"rooms\":%u,\"senders\":%u,\"deliveries\":%llu,\"messages\":%llu,"
-           "\"frames\":%llu,\"seconds\":%.6f,\"missing\":%llu,\"duplicates\":%llu,\"disorder\":%llu,"
+           "\"frames\":%llu,\"seconds\":%.6f,\"sent\":%llu,\"received\":%llu,\"missing\":%llu,\"duplicates\":%llu,\"disorder\":%llu,"
            "\"strays\":%llu,\"closed\":%llu,\"stalls\":%llu,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f,"
            "\"cpu_seconds\":%.6f,\"join_seconds\":%.3f}\n",
            asked.sockets, asked.rooms, asked.senders, (unsigned long long)window_deliveries,
            (unsigned long long)window_messages, (unsigned long long)window_frames, seconds,
+           (unsigned long long)sent_total, (unsigned long long)received_total,
            (unsigned long long)(expected_total - received_total), (unsigned long long)duplicates,
            (unsigned long long)disorder, (unsigned long long)strays, (unsigned long long)closed,
            (unsigned long long)stalls, latency_ms(0.5), latency_ms(0.99), (double)latency_most / 1e6, window_cpu,

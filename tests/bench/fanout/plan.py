@@ -112,6 +112,7 @@ def growth() -> list[Cell]:
 
 
 def quick() -> list[Cell]:
+    """What fits into five minutes: one run each, with its doubts."""
     return [
         Cell(
             "closed-500",
@@ -119,6 +120,8 @@ def quick() -> list[Cell]:
             Load(500, 4, warm=1, seconds=2.5),
             (*STOCK, *FAST, *map(signals_each, SERVERS)),
             repetitions=1,
+            tries=1,
+            quiet_patience=3.0,
         ),
         Cell(
             "rate-100",
@@ -126,6 +129,8 @@ def quick() -> list[Cell]:
             Load(500, 100, rate=100, warm=1, seconds=4),
             (RIVALS["ws"], RIVALS["nchan"], *map(durable_crowd, SERVERS)),
             repetitions=1,
+            tries=1,
+            quiet_patience=3.0,
         ),
     ]
 

@@ -221,7 +221,7 @@ frames are larger. *In ticks* is how the product ships: what comes within a tick
 floor run without Redis and keep nothing: lower bounds.
 
 Every run has a fresh server. The order is shuffled in every repetition, ratios are made inside it, targets are judged
-by the median. A run is repeated (up to {runs.TRIES} times) when anything was missing or wrong, when the generator used
+by the median. A run is repeated (twice at most) when anything was missing or wrong, when the generator used
 {runs.GENERATOR_MOST:.0%} of its core or others {runs.OTHERS_MOST:.0%} of the machine, when more than
 {runs.STOLEN_MOST:.0%} was stolen, or when the CPU used was under {runs.TICKS_LEAST} ticks; what is left of that is in
 the remarks.

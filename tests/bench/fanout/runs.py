@@ -29,10 +29,8 @@ GENERATOR_MOST = 0.85
 TICKS_LEAST = 50
 # A repetition in which the floor is this far from its median says more about the machine than about servers.
 FLOOR_DRIFT = 0.25
-TRIES = 3
-# A run begins when the machine has been this quiet for a moment (part of its CPU), or after that many seconds.
+# A run begins when the machine has been this quiet for a moment (part of its CPU), or when that has lasted too long.
 QUIET = 0.1
-QUIET_PATIENCE = 20.0
 # After the last one has joined, the news of it are on their way for this long, in seconds.
 SETTLE = 1.0
 
@@ -111,7 +109,6 @@ def _enter(bench: Bench, running: Running, load: Load) -> Generator:
 
 def measure(bench: Bench, subject: Subject, load: Load, processes: int = 1) -> Run:
     """Start the server afresh, let everybody in, publish, count."""
-    _wait_for_quiet()
     bench.redis.flushall()
     crowd = Crowd(load.sockets, load.senders, load.rooms, processes)
     with subject.serve(bench, crowd) as running, _enter(bench, running, load) as generator:
@@ -142,9 +139,9 @@ def measure(bench: Bench, subject: Subject, load: Load, processes: int = 1) -> R
     return run
 
 
-def _wait_for_quiet() -> None:
+def wait_for_quiet(patience: float) -> None:
     """Others on the machine have their turns too: a run that begins in one of them is lost."""
-    until = time.monotonic() + QUIET_PATIENCE
+    until = time.monotonic() + patience
     while time.monotonic() < until:
         before = machine.busy()
         time.sleep(0.5)
@@ -220,6 +217,10 @@ class Cell:
     processes: int = 1
     stock_seconds: float | None = None
     """A longer window for those that are much slower."""
+    tries: int = 3
+    """How often a run is made at most until it counts."""
+    quiet_patience: float = 20.0
+    """Seconds to wait, before each run, for a machine that others use."""
 
     def load_of(self, subject: Subject) -> Load:
         if subject.family == "stock" and self.stock_seconds is not None:
@@ -286,9 +287,10 @@ def carry_out(bench: Bench, cell: Cell, say: Callable[[str], None], seed: int = 
 def _until_it_counts(
     bench: Bench, cell: Cell, subject: Subject, found: Found, say: Callable[[str], None]
 ) -> Run | None:
-    """Up to three tries; the one with the fewest doubts when none is without. None: it cannot be run here."""
+    """So many tries; the one with the fewest doubts when none is without. None: it cannot be run here."""
     best: Run | None = None
-    for _ in range(TRIES):
+    for _ in range(cell.tries):
+        wait_for_quiet(cell.quiet_patience)
         try:
             run = measure(bench, subject, cell.load_of(subject), cell.processes)
         except MissingPart as part:
