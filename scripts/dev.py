@@ -217,6 +217,8 @@ def missing_parts():
     parts = {
         ("redis-server",): os.environ.get("TEST_REDIS_URL") or shutil.which("redis-server"),
         ("postgresql",): os.environ.get("TEST_DATABASE_URL") or initdb,
+        # tests/test_deploy.py runs the sample of deploy/nginx
+        ("nginx",): shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin"),
         # the load generator of tests/bench/fanout is checked by the tests
         ("gcc", "libc6-dev"): shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"),
         ("chromium", "fonts-liberation", "fonts-noto-color-emoji"): os.environ.get("TEST_CHROMIUM")
