@@ -200,6 +200,15 @@ class PinOrUnpin(_OnMessage):
         elif not request.body.pinned and known.id in messages.pinned:
             messages.unpin(known)
             batch.emit(request.stream_id, "message.unpinned", {"message": str(known.id)})
+        else:
+            return {}
+        batch.part(Audit).add(
+            request,
+            "message.pin",
+            target_id=known.author_id,
+            message=str(known.id),
+            pinned=request.body.pinned,
+        )
         return {}
 
 

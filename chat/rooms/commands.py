@@ -227,6 +227,8 @@ class Invite(_InRoom):
             uses=request.body.uses,
             hours=request.body.hours,
         )
+        # not the code: whoever reads the audit need not be somebody who may let people in
+        batch.part(Audit).add(request, "invite.create", uses=request.body.uses, hours=request.body.hours)
         return {"code": code}
 
 
@@ -245,6 +247,7 @@ class Revoke(_InRoom):
         if invite is None:
             raise Refused("invite.invalid")
         invites.revoke(invite)
+        batch.part(Audit).add(request, "invite.revoke")
         return {}
 
 

@@ -186,6 +186,8 @@ class Update(_InShop):
             description=body.description,
             prices=body.prices,
         )
+        changed = [f for f in ("code", "title", "description", "prices") if getattr(body, f) is not None]
+        batch.part(Audit).add(request, "product.update", target_id=body.product, fields=changed)
         self.tell_product(batch, request, body.product)
         return {}
 
