@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import urllib.error
 import urllib.request
@@ -18,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chat.log import clock, pump
 from chat.log.models import Outbox
-from tests.processes import LiveProcess
+from tests.processes import ROOT, LiveProcess
 from tests.proofs.stage import Stage
 from tests.services import PostgresService, RedisService, wait_until
 from tests.wire.conftest import House, migrated, open_house
@@ -66,6 +67,18 @@ def test_only_for_those_who_have_the_token(client: Any, db: None, token: str, sa
 
 
 # --- what they tell -------------------------------------------------------------------------------------------------
+
+
+def test_every_number_is_explained() -> None:
+    named = set(
+        re.findall(
+            r'_(?:gauge|counters?|histogram)\(\s*"(\w+)"', (ROOT / "livesale" / "metrics.py").read_text()
+        )
+    )
+    assert len(named) > 30
+    said = (ROOT / "docs" / "operations.md").read_text()
+    explained = {name.removesuffix("_total") for name in re.findall(r"`(\w+)(?:\{[\w,]+\})?`", said)}
+    assert named <= explained
 
 
 @pytest.mark.database

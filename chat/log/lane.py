@@ -157,14 +157,13 @@ class Lane:
         self.executed += len(batch) - len(outcome.deferred)
         if left:
             self.announce(outcome)
-        waiting = set()
+        answered = batch
         if outcome.deferred:
             waiting = {id(r) for r in outcome.deferred}
+            answered = [r for r in batch if id(r) not in waiting]
             self._put_back(outcome.deferred)
-        for r in batch:
-            if id(r) in waiting:
-                continue
-            stats.note_answer(r)
+        stats.note_answers(answered)
+        for r in answered:
             if r.done is not None:
                 try:
                     r.done(r)
