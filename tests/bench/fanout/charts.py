@@ -70,6 +70,6 @@ def lines(title: str, unit: str, series: dict[str, list[tuple[float, float]]]) -
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*p) for p in sorted(line)))
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(
-            f'<text x="{left + 12}" y="{top + 16 + number * 18}" {_FONT} fill="{colour}">{escape(name)}</text>'
+            f'<text x="{left + 12}" y="{top + height - 12 - number * 18}" {_FONT} fill="{colour}">{escape(name)}</text>'
         )
     return _svg(left + width + 40, top + height + 40, parts)

@@ -57,8 +57,9 @@ def full() -> list[Cell]:
         Cell(
             "rate-2",
             "500 sockets, 2 messages/s: what everybody can do",
-            Load(500, 2, rate=2, warm=2, seconds=15),
+            Load(500, 2, rate=2, warm=2, seconds=30),
             (*STOCK, *map(signals, SERVERS), *map(durable, SERVERS)),
+            stock_seconds=10.0,
         ),
         Cell(
             "rate-20",
@@ -100,7 +101,8 @@ def growth() -> list[Cell]:
     return [
         Cell(
             f"growth-{sockets}-{processes}",
-            f"{sockets:,} sockets, {processes} process{'es' if processes > 1 else ''}, closed loop, 2 senders",
+            f"{sockets:,} sockets, closed loop, 2 senders, "
+            + ("1 process" if processes == 1 else f"{processes} processes, not pinned"),
             Load(sockets, 2, patience=300),
             (signals_each("uvicorn"),),
             repetitions=1,

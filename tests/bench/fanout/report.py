@@ -117,6 +117,17 @@ def target_table(results: Results) -> list[str]:
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
+HEAD = [
+    "server",
+    "CPU µs per delivery: median (least to most)",
+    "of it Redis / PostgreSQL",
+    "deliveries/s",
+    "p50 / p99 ms",
+    "messages per frame",
+    "remarks",
+]
+
+
 def _cell_row(found: Found, subject: Subject) -> list[str]:
     if subject.key in found.missing and not found.runs(subject.key):
         return [subject.name, f"**{found.missing[subject.key]}**", *["–"] * 5]
@@ -139,25 +150,15 @@ def _cell_row(found: Found, subject: Subject) -> list[str]:
 
 def cell_tables(found: Found) -> list[str]:
     cell = found.cell
-    head = [
-        "server",
-        "CPU µs per delivery: median (least to most)",
-        "of it Redis / PostgreSQL",
-        "deliveries/s",
-        "p50 / p99 ms",
-        "messages per frame",
-        "remarks",
-    ]
-    lines = [f"### {cell.title}", "", *_table(head, (_cell_row(found, s) for s in cell.entrants)), ""]
+    lines = [f"### {cell.title}", "", *_table(HEAD, (_cell_row(found, s) for s in cell.entrants)), ""]
     ours = [s for s in cell.entrants if s.family == "ours"]
     rivals = [s for s in cell.entrants if s.family != "ours"]
     if ours and rivals:
         lines += ["CPU per delivery, theirs ÷ ours, made inside each repetition:", ""]
         rows = [[r.name, *(spread(found.ratios(o.key, r.key), "{:.2f} ×") for o in ours)] for r in rivals]
         lines += [*_table(["", *(o.name.replace("**livesale**, ", "") for o in ours)], rows), ""]
-    lifted = [f"{s.name.replace('**', '')}: {_lifted(s)}" for s in ours]
-    if lifted:
-        lines += ["Lifted for this: " + "; ".join(lifted) + ".", ""]
+    if ours:
+        lines += [_lifted_for(ours), ""]
     counted = f"{cell.repetitions} repetition{'s' if cell.repetitions > 1 else ''}"
     left_out = len(found.rounds) - len(found.kept)
     if left_out:
@@ -166,8 +167,21 @@ def cell_tables(found: Found) -> list[str]:
     return lines
 
 
-def _lifted(subject: Subject) -> str:
-    return ", ".join(lifts.SAID[name] for name in subject.lifted) or "nothing"
+def _lifted_for(subjects: Iterable[Subject]) -> str:
+    """Which limits were lifted for whom; who shares a list is named together."""
+    shared: dict[str, list[str]] = {}
+    for subject in subjects:
+        names = ", ".join(lifts.SAID[name] for name in subject.lifted) or "nothing"
+        shared.setdefault(names, []).append(subject.name.replace("**livesale**, ", ""))
+    said = [f"{names}, for {' and '.join(f'“{who}”' for who in whose)}" for names, whose in shared.items()]
+    return "Lifted: " + "; ".join(said) + "."
+
+
+def alone_table(cells: list[Found]) -> list[str]:
+    """Cells that only the product has entered: how it grows."""
+    rows = [[found.cell.title, *_cell_row(found, s)] for found in cells for s in found.cell.entrants]
+    subjects = {s.key: s for found in cells for s in found.cell.entrants}.values()
+    return ["### The product by itself", "", *_table(["cell", *HEAD], rows), "", _lifted_for(subjects), ""]
 
 
 def idle_table(results: Results) -> list[str]:
@@ -189,8 +203,12 @@ def body(results: Results) -> str:
         lines += ["Wrong answers of the product, which no figure makes good:", ""]
         lines += [*(f"- {line}" for line in results.wrong), ""]
     lines += ["## Cells", ""]
+    alone = [f for f in results.cells.values() if all(s.family == "ours" for s in f.cell.entrants)]
     for found in results.cells.values():
-        lines += cell_tables(found)
+        if found not in alone:
+            lines += cell_tables(found)
+    if alone:
+        lines += alone_table(alone)
     if results.idle:
         lines += ["### A quiet socket", "", *idle_table(results), ""]
     return "\n".join(lines)
@@ -223,8 +241,8 @@ floor run without Redis and keep nothing: lower bounds.
 Every run has a fresh server. The order is shuffled in every repetition, ratios are made inside it, targets are judged
 by the median. A run is repeated (twice at most) when anything was missing or wrong, when the generator used
 {runs.GENERATOR_MOST:.0%} of its core or others {runs.OTHERS_MOST:.0%} of the machine, when more than
-{runs.STOLEN_MOST:.0%} was stolen, or when the CPU used was under {runs.TICKS_LEAST} ticks; what is left of that is in
-the remarks.
+{runs.STOLEN_MOST:.0%} was stolen, or when the server used under {runs.TICKS_LEAST} ticks of CPU; what is left of that
+is in the remarks.
 
 {body(results)}
 ## What the benchmark lifts

@@ -216,7 +216,7 @@ class Cell:
     repetitions: int = 3
     processes: int = 1
     stock_seconds: float | None = None
-    """A longer window for those that are much slower."""
+    """Another window for those that are much slower."""
     tries: int = 3
     """How often a run is made at most until it counts."""
     quiet_patience: float = 20.0
