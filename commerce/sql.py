@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import repeat
+from operator import is_
 from typing import Any
 from uuid import UUID
 
@@ -35,11 +37,18 @@ def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
 
 
 def id_rows(alias: str, names: Sequence[str], rows: Sequence[tuple[UUID, ...]]) -> tuple[str, list[Any]]:
-    """A FROM clause that yields rows of ids under these names, and ``at``, their number from 1; its parameters."""
+    """A FROM clause that yields rows of ids under these names, and ``at``, their number from 1; its parameters.
+
+    A column with one id in all rows is sent once.
+    """
     if _postgres():
-        arrays = ", ".join(["%s::uuid[]"] * len(names))
-        columns = [_literal("u", column) for column in zip(*rows, strict=True)]
-        return f"unnest({arrays}) WITH ORDINALITY AS {alias}({', '.join(names)}, at)", columns
+        columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+        once = {name: ids[0] for name, ids in columns.items() if name != names[0] and same(ids)}
+        many = {name: _literal("u", ids) for name, ids in columns.items() if name not in once}
+        picked = "".join(f", %s::uuid AS {name}" for name in once)
+        arrays = ", ".join(["%s::uuid[]"] * len(many))
+        source = f"unnest({arrays}) WITH ORDINALITY AS v({', '.join(many)}, at)"
+        return f"(SELECT v.*{picked} FROM {source}) AS {alias}", [*once.values(), *many.values()]
     picked = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(names))
     data = json.dumps([[value.hex for value in row] for row in rows])
     return f"(SELECT key + 1 AS at, {picked} FROM json_each(%s)) AS {alias}", [data]
@@ -115,7 +124,7 @@ def _literal(letter: str, values: Sequence[Any]) -> str:
             # all digits in one go cost a seventh of a `.hex` per id
             return "{" + b"".join([value.int.to_bytes(16) for value in values]).hex(",", 16) + "}"
         except AttributeError:
-            texts: Iterable[str] = ["NULL" if value is None else value.hex for value in values]
+            texts: Iterable[str] = ["NULL" if value is None else f"{value.int:032x}" for value in values]
     elif letter == "i":
         texts = ["NULL" if value is None else str(value) for value in values]
     else:
@@ -149,8 +158,7 @@ def _adapt(letter: str, values: Sequence[Any]) -> list[Any]:
 
 def same(values: Sequence[Any]) -> bool:
     """Whether a column has one value, the very same object, in all rows. Comparing UUIDs costs more than it saves."""
-    first = values[0]
-    return all(value is first for value in values)
+    return all(map(is_, values, repeat(values[0])))
 
 
 def _source(columns: list[tuple[str, str, str]], data: list[list[Any]]) -> tuple[list[str], str, list[Any]]:
@@ -162,7 +170,7 @@ def _source(columns: list[tuple[str, str, str]], data: list[list[Any]]) -> tuple
     constants: list[Any] = []
     arrays: list[tuple[str, Any]] = []
     for at, ((_, array, letter), values) in enumerate(zip(columns, data, strict=True)):
-        if at and (same(values) if letter == "u" else all(value == values[0] for value in values)):
+        if at and (same(values) or (letter != "u" and values.count(values[0]) == len(values))):
             expressions.append(f"%s::{array[:-2]}")
             constants.append(values[0])
         else:

@@ -69,8 +69,7 @@ class Request:
             self.answer = answer
 
 
-@dataclass(slots=True)
-class Emitted:
+class Emitted(msgspec.Struct, gc=False):
     kind: str
     audience: int
     person_id: UUID | None

@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from itertools import repeat
+from operator import is_
 from typing import Any, cast
 from uuid import UUID, SafeUUID
 
@@ -55,7 +57,7 @@ def _uuid_array(ids: Iterable[UUID | None]) -> str:
     try:
         return "{" + b"".join([i.int.to_bytes(16) for i in ids]).hex(",", 16) + "}"  # type: ignore[union-attr]
     except AttributeError:
-        return "{" + ",".join(["NULL" if i is None else i.hex for i in ids]) + "}"
+        return "{" + ",".join(["NULL" if i is None else f"{i.int:032x}" for i in ids]) + "}"
 
 
 def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
@@ -173,8 +175,7 @@ def insert_rows(
 
 
 def _same(values: Sequence[Any]) -> bool:
-    first = values[0]
-    return all(value is first for value in values)
+    return all(map(is_, values, repeat(values[0])))
 
 
 def _sqlite_values(letter: str, values: Sequence[Any]) -> Sequence[Any]:

@@ -145,7 +145,6 @@ class _Claiming(Handler):
             placed_by=request.actor_id,
             qty=qty,
             name=consents.shown_name(buyer),
-            for_all=batch.part(RoomBook).room(request.stream_id).open,
         )
 
     def outcome(self, answer: dict[str, Any]) -> str:

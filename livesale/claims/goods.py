@@ -13,6 +13,7 @@ import msgspec
 
 from chat.log.batch import Batch, Insert, Part
 from chat.log.models import Audience
+from chat.rooms.book import RoomBook
 from commerce.errors import Refused
 from commerce.orders.errors import CLAIM_SOLD_OUT
 from commerce.orders.services import OrderBook
@@ -70,6 +71,7 @@ class Goods(Part):
 
     def __init__(self, batch: Batch) -> None:
         super().__init__(batch)
+        batch.part(RoomBook)
         self.stock = StockBook()
         self.orders = OrderBook(self.stock)
         # by the identity of the terms, which are kept with it
@@ -142,12 +144,10 @@ class Goods(Part):
         placed_by: UUID,
         qty: int,
         name: str = "",
-        for_all: bool = False,
     ) -> dict[str, Any]:
         """Decide a claim and answer its buyer.
 
-        `name` is shown in the summary; empty for those who did not agree to be named. `for_all`: anybody may claim
-        where this was claimed.
+        `name` is shown in the summary; empty for those who did not agree to be named.
         """
         try:
             result = self.orders.claim(
@@ -155,7 +155,7 @@ class Goods(Part):
             )
         except Refused as refusal:
             if refusal.code == CLAIM_SOLD_OUT and buyer == placed_by:
-                self._note_sold_out(terms, refusal, buyer, for_all)
+                self._note_sold_out(terms, refusal, buyer)
             raise
         taken = self._taken.get(id(terms))
         if taken is None:
@@ -175,11 +175,12 @@ class Goods(Part):
         )
         return answer
 
-    def _note_sold_out(self, terms: ClaimTerms, refusal: Refused, buyer: UUID, for_all: bool) -> None:
+    def _note_sold_out(self, terms: ClaimTerms, refusal: Refused, buyer: UUID) -> None:
         fact = self._sold_out.get(terms.offer_id)
         if fact is None:
+            room = self.batch.part(RoomBook).rooms.get(terms.origin_stream)
             fact = self._sold_out[terms.offer_id] = gate.SoldOut(
-                terms.origin_stream, terms.shop_id, terms.pool_id, refusal, for_all
+                terms.origin_stream, terms.shop_id, terms.pool_id, refusal, room is not None and room.open
             )
         fact.people.add(buyer)
 

@@ -69,6 +69,7 @@ def serve() -> None:
     part, count, text = sys.stdin.readline().split(" ", 2)
     market = world.from_text(text)
     people = market.people[int(part) :: int(count)]
+    world.settle_memory()
     print("ready", flush=True)
     for line in sys.stdin:
         way, seconds, seed = json.loads(line)

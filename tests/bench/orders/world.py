@@ -85,8 +85,15 @@ def reset(market: Market, *, sold_out: bool) -> Start:
             cursor.execute("CHECKPOINT")
         else:
             cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    gc.collect()
+    settle_memory()
     return start
+
+
+def settle_memory() -> None:
+    """What is there before a run is no work for the collector, and it does not look often: as in a serving process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _sell_out(market: Market) -> list[Wish]:
