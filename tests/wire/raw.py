@@ -209,3 +209,10 @@ class RawLink:
                 raise RulesBroken("half a close code")
             payload[2:].decode()
         return Heard(opcode, payload)
+
+    def told(self) -> dict[str, Any]:
+        """The next text frame but for beats, which come when they come."""
+        while True:
+            heard = self.hear()
+            if heard.opcode == TEXT and heard.json["type"] != "beat":
+                return heard.json

@@ -191,7 +191,7 @@ class Attacker:
                 link.send(text({"type": "auth", "resume": self._token}))
             else:
                 link.send(text({"type": "auth", "ticket": self.scene.stage.tickets(people=[self.person])[0]}))
-            hello = judge(link.hear().payload)
+            hello = link.told()
             assert hello["type"] == "hello", hello
             assert hello["you"]["id"] == self.person
             self._token = hello["resume"]
