@@ -352,7 +352,7 @@ def test_a_migration_does_not_wait_for_a_busy_table(postgres_url: str, tmp_path:
 
 def test_units_name_commands_that_exist() -> None:
     commands = {path.stem for path in (ROOT / "livesale" / "management" / "commands").glob("[a-z]*.py")}
-    commands |= {"migrate", "check", "collectstatic"}
+    commands |= {"migrate", "check", "collectstatic", "clearsessions"}
     found = set()
     for unit in (DEPLOY / "systemd").glob("*.service"):
         found |= set(re.findall(r"manage\.py (\w+)", unit.read_text()))
