@@ -2,8 +2,8 @@
 
 python -m tests.bench.fanout (--quick | --full) [--cell KEY …] [--only KEY …] [--repetitions N]
 
---quick: minutes; one repetition of what matters most. --full: the verdict, more than an hour on a
-quiet machine; writes docs/benchmarks/fanout.md and its charts. Needs a C compiler; Node and nginx with nchan for their rivals: what is not
+--quick: minutes; one repetition of what matters most. --full: the verdict, more than an hour on a quiet machine; writes
+docs/benchmarks/fanout.md and its charts. Needs a C compiler, and for the rivals Node and nginx with nchan: what is not
 there is said in the report.
 """
 
