@@ -157,7 +157,7 @@ def _verdict(what: str, ratios: list[float], target: Target) -> str:
 
 
 def _word(passed: bool) -> str:
-    return "pass" if passed else "**falls short**"
+    return "pass" if passed else "falls short"
 
 
 def tables(results: Sequence[Result]) -> str:
