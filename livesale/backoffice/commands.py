@@ -149,6 +149,10 @@ class Create(_InShop):
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         shop_id = self.shop(batch, request)
         body = request.body
+        labels = [clean(v.label, limit=60) if v.label.strip() else "" for v in body.variants]
+        if len(set(labels)) < len(labels):
+            # nobody could say which one they want
+            raise Refused("command.invalid", reason="two variants have the same label")
         product = create_product(
             shop_id=shop_id,
             code=clean(body.code, limit=24),
@@ -157,11 +161,11 @@ class Create(_InShop):
             variants=[
                 NewVariant(
                     price_minor=v.price_minor,
-                    label=clean(v.label, limit=60) if v.label.strip() else "",
+                    label=label,
                     sku=v.sku.strip(),
                     units=v.stock,
                 )
-                for v in body.variants
+                for v, label in zip(body.variants, labels, strict=True)
             ],
             now=batch.now,
             actor=request.actor_id,

@@ -29,6 +29,8 @@ from livesale.rest.throttle import throttle
 describe("shop.unknown", "There is no such shop.")
 
 ROOMS_SHOWN = 200
+# Characters of what a picture shows, for those who do not see it.
+MOST_OF_ALT = 200
 
 
 class ShopOfMine(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ class Picture(msgspec.Struct, frozen=True):
     """A picture of a product, to be sent as a form."""
 
     file: bytes
-    alt: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    alt: Annotated[str, msgspec.Meta(max_length=MOST_OF_ALT)] = ""
 
 
 class PictureAnswer(msgspec.Struct, frozen=True):
@@ -199,12 +201,15 @@ class MediaView(Api):
         file = asked.FILES.get("file")
         if file is None or file.file is None:
             raise Refused("command.invalid", reason="file is missing")
+        alt = asked.POST.get("alt", "").replace("\x00", "")
+        if len(alt) > MOST_OF_ALT:
+            raise Refused("command.invalid", reason=f"alt is longer than {MOST_OF_ALT} characters")
         media = add_media(
             shop_id=found.id,
             product_id=product,
             file=cast(BinaryIO, file.file),
             now=clock.now(),
-            alt=asked.POST.get("alt", "").replace("\x00", ""),
+            alt=alt,
         )
         execute(found.id, "product.told", {"product": str(product)})
         renditions = {width: default_storage.url(r["file"]) for width, r in media.renditions.items()}

@@ -87,6 +87,12 @@ def test_what_is_not_the_command_is_refused(world: ShopWorld, body: Any) -> None
     assert "Traceback" not in answer.content.decode()
 
 
+def test_two_variants_of_one_label_are_refused_not_a_fault(world: ShopWorld) -> None:
+    goods = {"code": "99", "title": "Hat", "variants": [{"price_minor": 1, "label": x} for x in ("M", " M")]}
+    answer = post(client(world.owner), world.shop, "product.create", goods)
+    assert (answer.status_code, answer.json()["code"]) == (400, "command.invalid")
+
+
 def test_a_body_has_a_size_and_a_type(world: ShopWorld) -> None:
     made = client(world.buyer)
     too_large = post(made, world.room, "message.send", json.dumps({"text": "x" * 70_000}))

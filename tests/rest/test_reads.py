@@ -270,6 +270,11 @@ def test_pictures_are_added_by_staff_to_their_own_products(world: ShopWorld, oth
     assert send(other.owner, world.slug, world.product).status_code == 403
     assert send(other.owner, other.slug, world.product).json()["code"] == "product.unknown"
     assert send(world.owner, world.slug, world.product).json()["code"] == "media.not_an_image"
+    long = client(world.owner).post(
+        f"{API}shops/{world.slug}/products/{world.product}/media/",
+        {"file": BytesIO(b"no picture"), "alt": "x" * 201},
+    )
+    assert (long.status_code, long.json()["code"]) == (400, "command.invalid")
     json = client(world.owner).post(
         f"{API}shops/{world.slug}/products/{world.product}/media/", {}, content_type="application/json"
     )
