@@ -126,6 +126,6 @@ def test_a_few_of_each(case: Any, role: str, people: People) -> None:
 @pytest.mark.heavy
 @everybody
 @schema.parametrize()
-@sent(60, print_blob=True)
+@sent(30, print_blob=True)
 def test_many_of_each(case: Any, role: str, people: People) -> None:
     ask(people, role, case)
