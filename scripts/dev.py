@@ -327,7 +327,10 @@ def proofs(args):
     failed = shown(*pytest, "tests/proofs", *args)
     if args:
         return failed
-    return shown(*pytest, "-m", "heavy", "tests/wire/test_hostile.py", "tests/rest/test_as_documented.py") or failed
+    return (
+        shown(*pytest, "-m", "heavy", "tests/wire/test_hostile.py", "tests/rest/test_as_documented.py")
+        or failed
+    )
 
 
 def check(_args):
