@@ -10,7 +10,8 @@ import re
 import shutil
 import signal
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -23,11 +24,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from livesale.checks import FRAME_BYTES, frame_limit
 from tests import services
 from tests.processes import ROOT, LiveProcess, environment, live_processes, manage
+from tests.wire.backstage import Backstage
+from tests.wire.client import Wire, new_id
 
 DEPLOY = ROOT / "deploy"
 NAME = "shop.example"
@@ -68,7 +71,7 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 class Proxy:
     """nginx with the sample: only names, ports and paths are others."""
 
-    def __init__(self, folder: Path, process: LiveProcess, plain: int, port: int) -> None:
+    def __init__(self, folder: Path, processes: Sequence[LiveProcess], plain: int, port: int) -> None:
         program = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if program is None:
             raise services.MissingPart("nginx is not installed (`make test` does that)")
@@ -76,9 +79,10 @@ class Proxy:
         certificate, key = make_certificate(folder)
         self.trust = ssl.create_default_context(cafile=str(certificate))
         sample = (DEPLOY / "nginx" / "livesale.conf").read_text()
+        # as many lines as there are processes, each with what the sample says behind the port
+        each = "".join(rf"    server 127.0.0.1:{process.port}\1\n" for process in processes)
         for said, here in (
-            (r"server 127\.0\.0\.1:8001", f"server 127.0.0.1:{process.port}"),
-            (r"    server 127\.0\.0\.1:8002 [^\n]*\n", ""),
+            (r"(?:    server 127\.0\.0\.1:\d+([^\n]*)\n)+", each),
             (r"listen 80;", f"listen 127.0.0.1:{plain};"),
             (r"listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
             (r"    listen \[::\][^\n]*\n", ""),
@@ -134,22 +138,31 @@ class Proxy:
         return f"https://{NAME}:{self.port}"
 
 
-@pytest.fixture(scope="module")
-def proxied() -> Iterator[tuple[Proxy, LiveProcess]]:
-    folder = services.temporary_folder("nginx")
-    plain, port = services.free_port(), services.free_port()
-    env = {
+def behind(port: int) -> dict[str, str]:
+    """The settings of a process behind the proxy on that port."""
+    return {
         "ALLOWED_HOSTS": NAME,
         "PUBLIC_ORIGINS": f"https://{NAME}:{port}",
         "BEHIND_TLS": "1",
         "TRUSTED_PROXIES": "1",
         "METRICS_TOKEN": "token",
     }
+
+
+def words_of_the_unit() -> tuple[str, ...]:
+    """What the systemd unit tells uvicorn beside its address."""
     unit = (DEPLOY / "systemd" / "livesale@.service").read_text().replace("\\\n", " ")
     words = re.search(r"uvicorn livesale\.asgi:application --host \S+ --port %i (.*)", unit)
     assert words is not None
-    with live_processes(1, server="uvicorn", env=env, server_args=tuple(words[1].split())) as (process,):
-        proxy = Proxy(folder, process, plain, port)
+    return tuple(words[1].split())
+
+
+@pytest.fixture(scope="module")
+def proxied() -> Iterator[tuple[Proxy, LiveProcess]]:
+    folder = services.temporary_folder("nginx")
+    plain, port = services.free_port(), services.free_port()
+    with live_processes(1, server="uvicorn", env=behind(port), server_args=words_of_the_unit()) as (process,):
+        proxy = Proxy(folder, [process], plain, port)
         yield proxy, process
         proxy.end()
     services.remove_folder(folder)
@@ -279,6 +292,112 @@ async def test_what_is_for_inside_stays_inside(proxied: tuple[Proxy, LiveProcess
     assert status == 413
     with pytest.raises(InvalidStatus, match=r"40[34]"):
         await connect(f"wss://{NAME}:{proxy.port}/elsewhere/", host="127.0.0.1", ssl=proxy.trust, proxy=None)
+
+
+# --- the way of an upgrade ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Guest:
+    """Somebody who talks and listens through the proxy, and comes back when told to."""
+
+    proxy: Proxy
+    backstage: Backstage
+    person: str
+    room: str
+    position: int = 0
+    epoch: int = 0
+    heard: list[int] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
+    modes: list[str] = field(default_factory=list)
+    closed: list[int | None] = field(default_factory=list)
+
+    async def stay(self, over: asyncio.Event) -> None:
+        command = new_id()
+        while not over.is_set():
+            wire = Wire(f"wss://{NAME}:{self.proxy.port}/ws/", host="127.0.0.1", ssl=self.proxy.trust)
+            cut: Exception | None = None
+            async with wire:
+                try:
+                    await wire.auth(await asyncio.to_thread(self.backstage.ticket, person=self.person))
+                    joined = await wire.join(self.room, after=self.position, epoch=self.epoch or None)
+                    self.modes.append(joined["mode"])
+                    self.epoch = joined["epoch"]
+                    while not over.is_set():
+                        answer = await wire.ask_for(self.room, "message.send", {"text": "here"}, id=command)
+                        if answer["type"] == "ack":
+                            self.acknowledged.append(command)
+                            command = new_id()
+                        else:
+                            assert answer["temporary"], answer
+                        await asyncio.sleep(0.5)
+                except (AssertionError, ConnectionClosed) as error:
+                    # closed before the answer came: the same id is asked with again, elsewhere
+                    cut = error
+            if cut is not None:
+                if wire.close_code is None:
+                    raise cut
+                self.closed.append(wire.close_code)
+            self._note(wire)
+            byes = [f["retry_after"] for f in wire.frames if f["type"] == "bye"]
+            await asyncio.sleep(byes[0] if byes else 0)
+
+    def _note(self, wire: Wire) -> None:
+        if self.modes and self.modes[-1] == "resync" and self.position == 0:
+            self.position = next(f["seq"] for f in wire.frames if f["type"] == "joined")
+            self.heard += range(1, self.position + 1)
+        self.heard += [e["seq"] for e in wire.events(self.room)]
+        self.position = max([self.position, *(last for _, last in wire.ranges(self.room))])
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+async def test_restarted_one_by_one_nobody_loses_anything(
+    postgres_server: services.PostgresService, redis_server: services.RedisService
+) -> None:
+    folder = services.temporary_folder("nginx")
+    plain, port = services.free_port(), services.free_port()
+    url = postgres_server.create_database("rolling")
+    with live_processes(
+        2,
+        server="uvicorn",
+        database_url=url,
+        redis_url=redis_server.url,
+        env=behind(port),
+        server_args=words_of_the_unit(),
+    ) as processes:
+        proxy = Proxy(folder, processes, plain, port)
+        backstage = Backstage(processes[0].env)
+        room = backstage.room(owner=backstage.person(name="Olga"))
+        guests = [Guest(proxy, backstage, backstage.person(name=f"G{n}"), room) for n in range(6)]
+        over = asyncio.Event()
+        staying = [asyncio.create_task(guest.stay(over)) for guest in guests]
+        await asyncio.sleep(3)
+        for process in processes:
+            code = await asyncio.to_thread(process.sigterm)
+            assert code in (0, -signal.SIGTERM)
+            await asyncio.to_thread(process.start)
+            await asyncio.sleep(5)
+        over.set()
+        await asyncio.gather(*staying)
+        log = [seq for seq, _, _ in backstage.log(stream=room)]
+        backstage.end()
+        proxy.end()
+        assert "no drift" in await asyncio.to_thread(manage, processes[0].env, "verify")
+    services.remove_folder(folder)
+    postgres_server.drop_database("rolling")
+    # everybody was on some process that ended, and was told so
+    assert {code for guest in guests for code in guest.closed} == {4001}
+    assert all(guest.closed for guest in guests)
+    # an answer that was on its way is not lost, and nothing is there twice
+    acknowledged = [command for guest in guests for command in guest.acknowledged]
+    assert len(set(acknowledged)) == len(acknowledged)
+    assert log == list(range(1, len(log) + 1))
+    assert len(acknowledged) <= len(log) <= len(acknowledged) + len(guests)
+    for guest in guests:
+        assert set(guest.modes[1:]) == {"replay"}
+        assert guest.heard == list(range(1, len(guest.heard) + 1))
+        assert len(guest.heard) >= len(guest.acknowledged)
 
 
 # --- everything else, by reading it -----------------------------------------------------------------------------------
