@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,6 +16,7 @@ from uuid_utils.compat import uuid7
 from chat.log import registry
 from chat.log.errors import busy
 from chat.realtime import limits
+from chat.realtime.closing import CloseCode
 from chat.realtime.consumer import Socket
 from chat.realtime.outbox import Backlog
 
@@ -158,6 +160,25 @@ async def test_a_socket_that_is_cancelled_at_any_moment_leaves_nothing_behind():
         assert client.server.sockets == set()
     # only this test itself is left
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_who_is_silent_for_too_long_is_sent_away_to_come_back_and_nobody_sooner():
+    client = Client()
+    running = asyncio.ensure_future(client.socket.run())
+    client.incoming.put_nowait({"type": "websocket.connect"})
+    async with asyncio.timeout(20):
+        while not any("hello" in m.get("text", "") for m in client.outgoing):  # noqa: ASYNC110 - a few turns of the loop
+            await asyncio.sleep(0)
+        heard_at = time.monotonic()
+        client.socket.beat(heard_at + limits.SILENCE - 5)
+        assert client.socket.outbox.closing is None
+        client.socket.beat(heard_at + limits.SILENCE + 5)
+        while client.outgoing[-1]["type"] != "websocket.close":  # noqa: ASYNC110 - likewise
+            await asyncio.sleep(0)
+    client.incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})
+    await running
+    assert client.outgoing[-1]["code"] == CloseCode.SILENT
+    assert [json.loads(m["text"])["type"] for m in client.outgoing if "text" in m] == ["hello", "beat", "bye"]
 
 
 async def test_what_comes_first_must_be_a_connection():
