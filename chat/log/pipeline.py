@@ -42,7 +42,7 @@ class _Pipeline:
 @contextmanager
 def inserts_on_their_way() -> Iterator[None]:
     """Inside, inserts are sent and not waited for; every other statement waits for those before it."""
-    if connection.vendor != "postgresql":
+    if connection.vendor != "postgresql" or not psycopg.Pipeline.is_supported():
         yield
         return
     pipeline = _Pipeline()
