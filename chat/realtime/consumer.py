@@ -342,25 +342,33 @@ class Socket:
                     del wanted[stream_id]
                     self._left(stream_id, verdict.reason)
             await self._follow(list(wanted.values()))
-        except (Error, Refused) as error:
-            logger.warning("streams could not be joined: %s", type(error).__name__)
+        except Exception as error:
+            # a place that was begun and never released would be deaf: the client begins anew
+            if not isinstance(error, Error | Refused):
+                logger.exception("streams could not be joined")
+            else:
+                logger.warning("streams could not be joined: %s", type(error).__name__)
             self.bye(CloseCode.BUSY, retry_after=round(random.uniform(1, 4), 2))  # noqa: S311 - a spread
 
     async def _follow(self, wanted: list[protocol.StreamPosition]) -> None:
         if self._ended or not wanted:
             return
         person_id = self.person_id
+        # begun before anything is waited for: whoever leaves, or is put out, meanwhile finds these places
         self._following.update(w.stream for w in wanted)
-        followers = await asyncio.gather(*(self._hub.follow(self, w.stream) for w in wanted))
+        followers = [self._hub.begin(self, w.stream) for w in wanted]
+        await asyncio.gather(*(self._hub.opened(follower) for follower in followers))
         # judged after following: a ban that came in between is seen here, a later one finds the follower
         questions = [Question(w.stream, person_id, w.after, w.epoch) for w in wanted]
         answers = await asyncio.gather(*(self._desk.catch_up(question) for question in questions))
         for follower, caught in zip(followers, answers, strict=True):
-            if not self._hub.follows(follower):
-                # left, or was put out, meanwhile
+            await self.outbox.room()
+            stream_id = follower.watch.stream_id
+            if not self._hub.follows(follower) or stream_id in self._rejoining:
+                # left, or was put out, meanwhile; or is another by now, for whom a better answer is on its way
                 continue
             if caught.reason:
-                self.put_out(follower.watch.stream_id, caught.reason)
+                self.put_out(stream_id, caught.reason)
                 continue
             for frame in caught.frames:
                 self.outbox.put(frame)

@@ -51,6 +51,7 @@ class Gather(Generic[K, V]):
 
     async def _run(self) -> None:
         crowded = False
+        batch: list[tuple[K, asyncio.Future[V]]] = []
         try:
             while self._waiting:
                 if crowded:
@@ -69,5 +70,8 @@ class Gather(Generic[K, V]):
                             future.set_result(value)
         finally:
             self._running = False
-            for _, future in self._waiting:
-                future.cancel()
+            # only when the hub stops: whoever still waits ends too
+            left, self._waiting = [*batch, *self._waiting], []
+            for _, future in left:
+                if not future.done():
+                    future.cancel()

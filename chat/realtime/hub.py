@@ -39,6 +39,8 @@ BEACON_ALONE = 1.0
 SUBSCRIBE_PATIENCE = 1.0
 # A stream that nobody follows any more stays subscribed for this long: people reload pages.
 UNSUBSCRIBE_AFTER = 5.0
+# People whose access to a stream is judged in one query.
+RECHECK_SLICE = 1_000
 
 
 class Hub:
@@ -170,10 +172,10 @@ class Hub:
         watch = self._watches.get(stream_id)
         return watch is not None and watch.position >= 0
 
-    async def follow(self, socket: Socket, stream_id: UUID) -> Follower:
+    def begin(self, socket: Socket, stream_id: UUID) -> Follower:
         """Begin to gather what is committed for a socket; a place that it has already begins anew.
 
-        The caller reads access and replay afterwards, and releases. Raises `Refused` when the log cannot be read.
+        The caller waits until it is `opened`, reads access and replay afterwards, and releases.
         """
         watch = self._watches.get(stream_id)
         if watch is None:
@@ -183,10 +185,20 @@ class Hub:
         if before is not None:
             before.gone = True
         follower = watch.followers[socket] = Follower(socket, watch)
+        return follower
+
+    async def opened(self, follower: Follower) -> None:
+        """Wait until the stream is watched. Raises `Refused` when the log cannot be read."""
+        watch = follower.watch
         await watch.ready.wait()
         if watch.failed:
             raise Refused("server.unavailable", temporary=True)
         signal_lane.count_viewers(watch)
+
+    async def follow(self, socket: Socket, stream_id: UUID) -> Follower:
+        """`begin`, and wait until it is `opened`."""
+        follower = self.begin(socket, stream_id)
+        await self.opened(follower)
         return follower
 
     def follows(self, follower: Follower) -> bool:
@@ -285,36 +297,39 @@ class Hub:
 
     def _recheck(self, watch: Watch, person_id: UUID | None) -> None:
         """Judge anew whether followers may still read: one person's, or everybody's."""
-        if any(person_id is None or s.person_id == person_id for s in watch.followers):
+        if person_id is None or any(s in watch.followers for s in self._people.get(person_id, ())):
             self.spawn(self._recheck_access(watch, person_id))
 
     async def _recheck_access(self, watch: Watch, person_id: UUID | None) -> None:
+        people: list[UUID | None] = [person_id]
         if person_id is None:
             # what guests may read, nobody has lost; who was banned is named in an event of their own
-            if (await self._may_read(watch, None)).read:
+            if (await self._may_read(watch, [None]))[None].read:
                 return
-            people = {s.person_id for s in watch.followers}
-        else:
-            people = {person_id}
-        for person in people:
-            verdict = await self._may_read(watch, person)
-            for follower in [f for s, f in watch.followers.items() if s.person_id == person]:
+            people = list({s.person_id for s in watch.followers})
+        for first in range(0, len(people), RECHECK_SLICE):
+            judged = await self._may_read(watch, people[first : first + RECHECK_SLICE])
+            for follower in list(watch.followers.values()):
+                verdict = judged.get(follower.socket.person_id)
+                if verdict is None:
+                    continue
                 if not verdict.read:
                     follower.socket.put_out(watch.stream_id, verdict.reason)
                 elif follower.held is not None or follower.viewer.staff != verdict.staff:
                     # another role sees other things: a fresh snapshot is the only right answer
                     follower.socket.rejoin(watch.stream_id)
 
-    async def _may_read(self, watch: Watch, person_id: UUID | None) -> registry.Access:
+    async def _may_read(self, watch: Watch, people: list[UUID | None]) -> dict[UUID | None, registry.Access]:
+        pairs = [(watch.stream_id, person) for person in people]
         while True:
             try:
-                found = await self._readers.run(reading.access, [watch.stream_id], person_id)
+                found = await self._readers.run(reading.access_of, pairs)
             except Error as error:
                 # nobody stays in because the database was away
                 logger.warning("access could not be judged: %s", type(error).__name__)
                 await asyncio.sleep(0.5)
             else:
-                return found[watch.stream_id]
+                return {person: verdict for (_, person), verdict in found.items()}
 
     # --- signals ------------------------------------------------------------------------------------------------
 

@@ -76,8 +76,9 @@ def _access(pairs: Sequence[tuple[UUID, UUID | None]]) -> list[registry.Access]:
 
 def _replays(questions: Sequence[Question]) -> list[Caught]:
     """For each: the missed events in one frame, or nothing where only a snapshot helps."""
-    access = reading.access_of([(q.stream_id, q.person_id) for q in questions])
     positions = reading.positions(list({q.stream_id for q in questions}))
+    # after the positions: what somebody lost by then, they do not see
+    access = reading.access_of([(q.stream_id, q.person_id) for q in questions])
     missed: dict[UUID, list[CommittedEvent]] = {}
     for stream_id, position in positions.items():
         reached = [q.after for q in questions if q.stream_id == stream_id and _replayable(q, position)]

@@ -100,9 +100,9 @@ class LogLane:
         events, watch.pending = watch.pending, []
         if not events and watch.pending_first > watch.position:
             return
-        chunk = Chunk(watch.pending_first, watch.position, events)
+        chunk = Chunk(watch.stream_id, watch.epoch, watch.pending_first, watch.position, events)
         watch.pending_first = watch.position + 1
-        public = chunk.frame(watch, Viewer(None))
+        public = chunk.frame(Viewer(None))
         if all(e.audience == Audience.PUBLIC for e in events):
 
             def act(follower: Follower) -> None:
@@ -118,7 +118,7 @@ class LogLane:
                     return
                 own = frames.get(viewer)
                 if own is None:
-                    own = frames[viewer] = chunk.frame(watch, viewer)
+                    own = frames[viewer] = chunk.frame(viewer)
                 follower.deliver(chunk, own)
 
         def done() -> None:

@@ -32,6 +32,8 @@ LOOK = 0.02
 # For the last words to somebody who does not read, and for what waits to leave before them, in seconds.
 LAST_TIMEOUT = 1.0
 FLUSH_TIMEOUT = 10.0
+# Of several large frames (snapshots of many rooms) the next is queued when no more than this many bytes wait.
+ROOM = LIMIT // 4
 # How long the other side's goodbye is waited for, in seconds.
 GOODBYE = 2.0
 
@@ -83,6 +85,7 @@ class Outbox:
         "_frames",
         "_give_up",
         "_latest",
+        "_left",
         "_moved_at",
         "_values",
         "_writer",
@@ -93,7 +96,7 @@ class Outbox:
     def __init__(self, backlog: Backlog, give_up: Callable[[], None]) -> None:
         """`give_up` ends the application of a socket whose connection cannot be closed in any other way."""
         self._backlog = backlog
-        self._give_up = give_up
+        self._give_up: Callable[[], None] | None = give_up
         self._writer: Writer | None = None
         # made when something has to wait for the first time: most sockets never need them
         self._frames: deque[Frame] | None = None
@@ -101,6 +104,8 @@ class Outbox:
         # per stream: values that have not left yet, and their frame while it is still the one that others get too
         self._values: dict[UUID, tuple[Frame | None, dict[str, tuple[int, Any]]]] | None = None
         self._moved_at = 0.0
+        # bytes in the server's buffer when it was last looked at: that they become fewer is progress too
+        self._left = 0
         self._ending: asyncio.Task[None] | None = None
         self.waiting = 0
         """Bytes that wait in the log lane."""
@@ -124,11 +129,17 @@ class Outbox:
             if self._frames is None:
                 self._frames = deque()
             self._wait()
-        self.waiting += len(frame)
-        if self.waiting > LIMIT:
+        # one frame may be as large as it is; what counts is what gathers
+        if self._frames and self.waiting + len(frame) > LIMIT:
             self.close(CloseCode.SLOW)
-        else:
-            self._frames.append(frame)
+            return
+        self.waiting += len(frame)
+        self._frames.append(frame)
+
+    async def room(self) -> None:
+        """Wait until there is room for something large, or until it does not matter any more."""
+        while self.waiting > ROOM and self.closing is None:  # noqa: ASYNC110 - the backlog drains it
+            await asyncio.sleep(LOOK)
 
     def put_latest(self, key: str, frame: Frame) -> None:
         """Send a frame of the signal lane; while it cannot leave, one with the same key replaces it."""
@@ -171,6 +182,7 @@ class Outbox:
     def _wait(self) -> None:
         if self not in self._backlog:
             self._moved_at = time.monotonic()
+            self._left = 0
             self._backlog.add(self)
 
     def drain(self) -> None:
@@ -204,6 +216,10 @@ class Outbox:
         if self._taken(frame):
             self._moved_at = now
             return True
+        left = self._writer.buffered() if self._writer is not None else 0
+        if left < self._left:
+            self._moved_at = now
+        self._left = left
         if self.closing is None and now - self._moved_at > STUCK:
             self.close(CloseCode.SLOW)
         return False
@@ -239,13 +255,16 @@ class Outbox:
             writer.abort()
         await asyncio.sleep(GOODBYE)
         writer.abort()
-        self._give_up()
+        if self._give_up is not None:
+            self._give_up()
 
     def end(self) -> None:
         """The application of the socket ends; nothing is left to be sent."""
         self._backlog.discard(self)
         self.closing = self.closing or CloseCode.GOING_AWAY
         self._frames = self._latest = self._values = None
+        # it knows the socket, which knows us: without it an ended socket is freed at once
+        self._give_up = None
         if self._ending is not None:
             self._ending.cancel()
             self._ending = None

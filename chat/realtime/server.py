@@ -94,11 +94,11 @@ class Server:
 
     def _open(self) -> None:
         if self._hub is None:
-            # what was made until now stays: the collector need not look at it again, and looks less often at the
-            # thousands of sockets, which make no cycles
+            # what was made until now stays: the collector need not look at it again. Our sockets make no cycles, but
+            # daphne's connections do: it must still look at the old ones now and then
             gc.collect()
             gc.freeze()
-            gc.set_threshold(20_000, 20, 50)
+            gc.set_threshold(20_000, 10, 10)
             self._loop = asyncio.get_running_loop()
             self.readers = Readers()
             self.bridge = AnswerBridge()

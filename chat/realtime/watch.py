@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 class Chunk:
     """A range of a stream's log that leaves in one go."""
 
+    stream_id: UUID
+    epoch: int
     first: int
     last: int
     events: list[CommittedEvent]
 
-    def frame(self, watch: Watch, viewer: Viewer, after: int = 0) -> Frame:
+    def frame(self, viewer: Viewer, after: int = 0) -> Frame:
         """The part of it beyond `after` that this viewer may see, as a frame."""
         seen = [e.wire for e in self.events if e.seq > after and visible(e.audience, e.person_id, viewer)]
-        return protocol.events_frame(
-            watch.stream_id, watch.epoch, max(self.first, after + 1), self.last, seen
-        )
+        return protocol.events_frame(self.stream_id, self.epoch, max(self.first, after + 1), self.last, seen)
 
 
 class Follower:
@@ -61,7 +61,7 @@ class Follower:
             self.seq = chunk.last
             self.outbox.put(frame)
         elif chunk.last > self.seq:
-            frame = chunk.frame(self.watch, self.viewer, self.seq)
+            frame = chunk.frame(self.viewer, self.seq)
             self.seq = chunk.last
             self.outbox.put(frame)
 
@@ -71,7 +71,7 @@ class Follower:
         self.seq, self.viewer = seq, viewer
         for chunk in held:
             if chunk.last > self.seq:
-                self.outbox.put(chunk.frame(self.watch, viewer, self.seq))
+                self.outbox.put(chunk.frame(viewer, self.seq))
                 self.seq = chunk.last
 
 

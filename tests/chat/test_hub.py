@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import json
 import random
 import weakref
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,12 +23,15 @@ from chat.log.transaction import encode_event
 from chat.log.visibility import Viewer
 from chat.realtime import fanout, log_lane, watch
 from chat.realtime import hub as hub_module
+from chat.realtime import outbox as outbox_module
 from chat.realtime.closing import CloseCode
 from chat.realtime.frame import Frame
 from chat.realtime.hub import Hub
 from chat.realtime.layer import Layer
 from chat.realtime.outbox import Backlog, Outbox
 from chat.realtime.writers import AsgiWriter
+from chat.realtime.writers import uvicorn as uvicorn_writer
+from chat.realtime.writers.uvicorn import UvicornWriter
 
 PERSON = UUID(int=5)
 
@@ -384,6 +389,95 @@ async def test_the_log_lane_is_full_or_whole_never_thinned():
     # the one that was being sent, and nothing after a gap
     assert [m["type"] for m in sent] == ["websocket.send", "websocket.close"]
     assert sent[1]["code"] == 4000
+    outbox.end()
+
+
+class Full:
+    """A writer whose server holds so many bytes that it takes nothing more."""
+
+    def __init__(self) -> None:
+        self.left = 100_000
+
+    def write(self, frame: Frame) -> bool:
+        return False
+
+    def buffered(self) -> int:
+        return self.left
+
+    async def close(self, code: int, reason: str) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+async def test_who_reads_slowly_but_steadily_is_not_given_up(monkeypatch: pytest.MonkeyPatch):
+    now = 1_000.0
+    monkeypatch.setattr(outbox_module, "time", SimpleNamespace(monotonic=lambda: now))
+    outbox, writer = Outbox(Backlog(), lambda: None), Full()
+    outbox.open(writer)
+    outbox.put(Frame(b"waits"))
+    for _ in range(20):
+        now += 4.0
+        writer.left -= 1_000
+        outbox.drain()
+        assert outbox.closing is None
+    now += 4.0
+    outbox.drain()
+    assert outbox.closing is None
+    now += 4.0
+    outbox.drain()
+    assert outbox.closing == CloseCode.SLOW
+    outbox.end()
+
+
+async def test_one_frame_may_be_large_and_the_next_is_waited_with():
+    outbox, writer = Outbox(Backlog(), lambda: None), Full()
+    outbox.open(writer)
+    await outbox.room()
+    outbox.put(Frame(b"x" * 400_000))
+    assert outbox.closing is None
+    waiting = asyncio.ensure_future(outbox.room())
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    outbox.put(Frame(b"y"))
+    assert outbox.closing == CloseCode.SLOW
+    await waiting
+    outbox.end()
+
+
+@pytest.mark.parametrize("kind", ["no room", "gone"])
+async def test_a_write_that_fails_loses_no_frame_in_the_middle(monkeypatch: pytest.MonkeyPatch, kind: str):
+    code = errno.ENOBUFS if kind == "no room" else errno.ECONNRESET
+    taken: list[bytes] = []
+    aborted: list[bool] = []
+
+    def write(_descriptor: int, data: bytes) -> int:
+        if len(taken) == 1:
+            raise OSError(code, kind)
+        taken.append(data)
+        return len(data)
+
+    monkeypatch.setattr(uvicorn_writer, "os", SimpleNamespace(write=write))
+    transport = SimpleNamespace(
+        is_closing=lambda: bool(aborted),
+        get_write_buffer_size=lambda: sum(map(len, taken[1:])),
+        write=taken.append,
+        abort=lambda: aborted.append(True),
+    )
+    outbox = Outbox(Backlog(), lambda: None)
+    outbox.open(UvicornWriter(SimpleNamespace(transport=transport, close_sent=False), 3))  # type: ignore[arg-type]
+    for n in range(3):
+        outbox.put(Frame(b"%d" % n))
+    if kind == "no room":
+        assert taken == [Frame(b"0").wire, Frame(b"1").wire]
+        assert outbox.waiting == len(Frame(b"2"))
+    else:
+        assert aborted == [True]
+        assert taken == [Frame(b"0").wire]
     outbox.end()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from typing import Any
 
 from chat.realtime.closing import CloseCode
@@ -45,6 +46,7 @@ async def _told(path: str, send: Any) -> None:
         "ended": ended,
         "waiting": len(backlog[0]) if backlog else 0,
         "rss_kib": rss,
+        "descriptors": len(os.listdir("/proc/self/fd")),
     }
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": json.dumps(state).encode()})

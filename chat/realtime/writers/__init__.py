@@ -29,6 +29,10 @@ class Writer(Protocol):
         """Take a frame, whole; False when earlier bytes have not reached the kernel yet, and this one must wait."""
         ...
 
+    def buffered(self) -> int:
+        """Bytes that the server holds for the client, where that can be seen; else 0."""
+        ...
+
     async def close(self, code: int, reason: str) -> None:
         """Send a close frame."""
         ...

@@ -40,6 +40,9 @@ class AsgiWriter:
             return
         self._task = None
 
+    def buffered(self) -> int:
+        return 0
+
     async def close(self, code: int, reason: str) -> None:
         if self._task is not None:
             await asyncio.wait({self._task})

@@ -10,7 +10,7 @@ import functools
 from typing import Any
 
 from chat.realtime.frame import Frame
-from chat.realtime.writers.kernel import limit_send_buffer
+from chat.realtime.writers.kernel import NO_ROOM, limit_send_buffer
 
 
 class DaphneWriter:
@@ -62,11 +62,12 @@ class DaphneWriter:
         try:
             # a socket object that was closed refuses; its number may belong to somebody else by now
             written = self._socket.send(wire)
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                # a frame is missing now: nothing may follow it
+                transport.abortConnection()
+                return True
             written = 0
-        except OSError:
-            # reset by the peer: Twisted finds out by itself
-            return True
         if written < len(wire):
             transport.write(wire[written:])
         return True
@@ -77,5 +78,9 @@ class DaphneWriter:
     def abort(self) -> None:
         self._transport.abortConnection()
 
+    def buffered(self) -> int:
+        transport = self._transport
+        return len(transport.dataBuffer) - int(transport.offset) + int(transport._tempDataLen)
+
     def end(self) -> None:
-        """The server closes the connection."""
+        """daphne's close handshake has a time limit of its own."""

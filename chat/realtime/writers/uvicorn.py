@@ -5,15 +5,19 @@ Works with `--ws auto` and `--ws websockets-sansio`, with uvloop and with asynci
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from typing import TYPE_CHECKING, Any
 
 from chat.realtime.frame import Frame
-from chat.realtime.writers.kernel import limit_send_buffer
+from chat.realtime.writers.kernel import NO_ROOM, limit_send_buffer
 
 if TYPE_CHECKING:
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+# How long what is left in the server's buffer may take after the application has ended, in seconds.
+LAST_BYTES = 3.0
 
 
 class UvicornWriter:
@@ -60,11 +64,12 @@ class UvicornWriter:
         wire = frame.wire
         try:
             written = os.write(self._fd, wire)
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                # a frame is missing now: nothing may follow it
+                self._transport.abort()
+                return True
             written = 0
-        except OSError:
-            # reset by the peer: the transport finds out by itself
-            return True
         if written < len(wire):
             self._transport.write(wire[written:])
         return True
@@ -76,5 +81,10 @@ class UvicornWriter:
     def abort(self) -> None:
         self._transport.abort()
 
+    def buffered(self) -> int:
+        return self._buffered()
+
     def end(self) -> None:
-        """The server closes the connection."""
+        """uvicorn closes the connection when its buffer is empty: never, if nobody reads."""
+        if self._buffered():
+            asyncio.get_running_loop().call_later(LAST_BYTES, self._transport.abort)
