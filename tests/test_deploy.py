@@ -97,9 +97,10 @@ class Proxy:
             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         user = "user root;" if os.geteuid() == 0 else ""
+        # one process: however a test ends, no worker outlives it
         main = folder / "nginx.conf"
         main.write_text(
-            f"{user}\npid {folder}/pid;\nerror_log stderr;\nworker_processes 1;\nevents {{}}\n"
+            f"{user}\nmaster_process off;\npid {folder}/pid;\nerror_log stderr;\nworker_processes 1;\nevents {{}}\n"
             f"http {{\naccess_log off;\n{temporary}\ninclude {folder}/livesale.conf;\n}}\n"
         )
         self._program = services.Program(
