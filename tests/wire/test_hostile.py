@@ -269,18 +269,17 @@ def survives(scene: Scene, frames: Iterator[str | bytes], what: str) -> int:
     people = [person for person in scene.people() if person]
     done = scene.stage.receipts_of(people=people)
     before, memory, log = scene.stage.counts(), scene.memory, len(scene.process.log)
-    theirs = scene.stage.head(stream=scene.theirs["rooms"][0]), scene.stage.head(stream=scene.theirs["shop"])
+    room, shop = scene.theirs["rooms"][0], scene.theirs["shop"]
+    their_room, their_shop = scene.stage.head(stream=room), scene.stage.head(stream=shop)
     sent, answered, accepted = attack(scene, frames)
     after = scene.stage.counts()
     # what was not acknowledged has left nothing: no receipt, no message, no line
     assert scene.stage.receipts_of(people=people) - done == sum(accepted.values())
     assert after["messages"] - before["messages"] <= accepted["message.send"] + accepted["say"]
     assert after["told_messages"] - before["told_messages"] == after["messages"] - before["messages"]
-    # and nothing at all in the other shop
-    assert theirs == (
-        scene.stage.head(stream=scene.theirs["rooms"][0]),
-        scene.stage.head(stream=scene.theirs["shop"]),
-    )
+    # and nothing at all in the other shop, but that its storefront sells to everybody
+    assert scene.stage.head(stream=room) == their_room
+    assert scene.stage.head(stream=shop) == their_shop or accepted["buy"]
     written = scene.process.log[log:]
     assert not re.search(r"Traceback|ERROR|CRITICAL", written), written[:3_000]
     assert not [canary for canary in CANARIES.values() if canary in written]
