@@ -213,7 +213,8 @@ async def test_after_a_restore_everybody_gets_a_fresh_snapshot(house: House, roo
         before = await wire.join(room)
         house.backstage.new_epoch()
         anew = await wire.expect("joined", stream=room)
-        assert (anew["mode"], anew["epoch"]) == ("resync", before["epoch"] + 1)
+        assert anew["mode"] == "resync"
+        assert anew["epoch"] > before["epoch"]
         await wire.say(room, "in the new epoch")
         await wire.event("message.sent", text="in the new epoch")
 
