@@ -7,16 +7,22 @@ with live_processes(3, server="uvicorn", database_url=…, redis_url=…) as (fi
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+
+import psycopg
 
 from tests import services
 
@@ -168,6 +174,44 @@ def manage(env: Mapping[str, str], *words: str, seconds: float = 120.0) -> str:
     return done.stdout
 
 
+# Migrated once per engine and server, copied afterwards: Django takes seconds for what never differs.
+_templates: dict[str, Path | str] = {}
+
+
+def migrate_like_before(env: Mapping[str, str]) -> None:
+    """`manage.py migrate` for a new installation, or a copy of one that was migrated earlier in this test run."""
+    url = env.get("DATABASE_URL", "")
+    if not url.startswith("postgres"):
+        database = Path(url.removeprefix("sqlite:///") or Path(env["LIVESALE_DATA"]) / "livesale.sqlite3")
+        known = _templates.get("sqlite")
+        if isinstance(known, Path) and not database.exists():
+            shutil.copyfile(known, database)
+            return
+        fresh = not database.exists()
+        manage(env, "migrate", "--verbosity", "0")
+        if fresh:
+            kept = Path(tempfile.mkdtemp(prefix="livesale-template-")) / database.name
+            atexit.register(shutil.rmtree, kept.parent, ignore_errors=True)
+            with sqlite3.connect(database) as from_, sqlite3.connect(kept) as to:
+                from_.backup(to)
+            _templates["sqlite"] = kept
+        return
+    server, name = url.rsplit("/", 1)
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as link, psycopg.connect(url) as inside:
+        tables = inside.execute("SELECT 1 FROM pg_tables WHERE schemaname = 'public' LIMIT 1").fetchone()
+        inside.close()
+        known = _templates.get(server)
+        if known is not None and tables is None:
+            link.execute(f'DROP DATABASE "{name}"')
+            link.execute(f'CREATE DATABASE "{name}" TEMPLATE "{known}"')
+            return
+        manage(env, "migrate", "--verbosity", "0")
+        if tables is None:
+            kept_name = f"template_{os.getpid()}"
+            link.execute(f'CREATE DATABASE "{kept_name}" TEMPLATE "{name}"')
+            _templates[server] = kept_name
+
+
 @contextmanager
 def live_processes(
     count: int = 1,
@@ -212,7 +256,7 @@ def live_processes(
     ]
     try:
         if migrate:
-            manage(made, "migrate", "--verbosity", "0")
+            migrate_like_before(made)
         for process in started:
             process.spawn()
         for process in started:

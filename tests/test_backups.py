@@ -188,10 +188,9 @@ def test_every_restore_makes_an_epoch_of_its_own(db: None) -> None:
         assert epoch() == latest + 1
 
 
+@pytest.mark.parametrize("places", ["postgres"], indirect=True)  # SQLite brings its own
 def test_a_backup_needs_its_program(places: tuple[Place, Place], tmp_path: Path) -> None:
     here, _ = places
-    if here.database_url.startswith("sqlite"):
-        pytest.skip("SQLite brings its own")
     nowhere = services.temporary_folder("nowhere")
     with pytest.raises(RuntimeError, match="pg_dump is not installed"):
         manage({**here.env, "PATH": str(nowhere)}, "backup", str(tmp_path / "x"))

@@ -105,7 +105,8 @@ def _end_with_parent(loop: asyncio.AbstractEventLoop, task: asyncio.Task[None]) 
         # not by sys.stdin, whose lock an interpreter that ends would find taken
         while os.read(0, 1024):
             pass
-        loop.call_soon_threadsafe(task.cancel)
+        with suppress(RuntimeError):  # the loop has ended by itself
+            loop.call_soon_threadsafe(task.cancel)
         time.sleep(LAST_WORDS)
         os._exit(0)
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import services
-from tests.processes import LiveProcess, environment, live_processes, manage
+from tests.processes import LiveProcess, environment, live_processes, migrate_like_before
 from tests.services import PostgresService, RedisService
 from tests.wire.backstage import Backstage
 from tests.wire.client import Wire
@@ -46,7 +46,7 @@ class House:
 def migrated(database_url: str) -> str:
     """The same address, with our tables behind it."""
     folder = services.temporary_folder("migrate")
-    manage(environment(folder, database_url=database_url), "migrate", "--verbosity", "0")
+    migrate_like_before(environment(folder, database_url=database_url))
     services.remove_folder(folder)
     return database_url
 

@@ -116,7 +116,7 @@ def main() -> int:
             measure_idle(bench, results, arguments.only, arguments.repetitions or 3)
     results.seconds = time.monotonic() - started
     say("\n" + body(results) + f"\n{results.seconds:.0f} s")
-    if arguments.full and not (arguments.cell or arguments.only):
+    if arguments.full and not arguments.only:  # a page of some cells says so: the command stands on it
         write_page(results)
     return 1 if results.wrong else 0
 
