@@ -306,7 +306,14 @@ def test(args):
     if any(arg.startswith("--database") for arg in args):
         return shown(*pytest, *args)
     if not args:  # everything: a file at a time to each worker, for the fixtures that a file shares are dear
-        pytest = (*pytest, "-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile", "--no-loadscope-reorder")
+        pytest = (
+            *pytest,
+            "-n",
+            str(min(os.cpu_count() or 1, 4)),
+            "--dist",
+            "loadfile",
+            "--no-loadscope-reorder",
+        )
     print("tests: everything, on SQLite", flush=True)
     first = shown(*pytest, "-m", "not heavy", *args)
     if first not in (0, 5):  # 5: nothing selected by ARGS; it may all be in the other pass
