@@ -195,12 +195,6 @@ class Hub:
             raise Refused("server.unavailable", temporary=True)
         signal_lane.count_viewers(watch)
 
-    async def follow(self, socket: Socket, stream_id: UUID) -> Follower:
-        """`begin`, and wait until it is `opened`."""
-        follower = self.begin(socket, stream_id)
-        await self.opened(follower)
-        return follower
-
     def follows(self, follower: Follower) -> bool:
         """Whether this is still the socket's place in the stream."""
         return not follower.gone and self._watches.get(follower.watch.stream_id) is follower.watch

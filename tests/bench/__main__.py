@@ -1,6 +1,6 @@
 """All benchmarks one after the other, and one table of what was wanted.
 
-python -m tests.bench           smoke: every part once, at most ten minutes, rough ratios
+python -m tests.bench           smoke: every part in its short form, rough ratios
 python -m tests.bench --full    the verdict: repetitions, and the reports under docs/benchmarks/
 """
 

@@ -29,6 +29,7 @@ from chat.realtime.frame import Frame
 from chat.realtime.hub import Hub
 from chat.realtime.layer import Layer
 from chat.realtime.outbox import Backlog, Outbox
+from chat.realtime.watch import Follower
 from chat.realtime.writers import AsgiWriter
 from chat.realtime.writers import uvicorn as uvicorn_writer
 from chat.realtime.writers.uvicorn import UvicornWriter
@@ -133,9 +134,16 @@ async def hub(log: FakeLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hu
     await made.stop()
 
 
+async def follow(hub: Hub, socket: Any, stream_id: UUID) -> Follower:
+    """As a socket does: begin, and wait until the stream is watched."""
+    follower = hub.begin(socket, stream_id)
+    await hub.opened(follower)
+    return follower
+
+
 async def come(hub: Hub, log: FakeLog, person: UUID | None = None) -> FakeSocket:
     socket = FakeSocket(person)
-    follower = await hub.follow(socket, log.stream)  # type: ignore[arg-type]
+    follower = await follow(hub, socket, log.stream)  # type: ignore[arg-type]
     follower.release(log.seq, Viewer(person))
     return socket
 
@@ -185,7 +193,7 @@ async def test_a_socket_that_comes_in_the_middle_gets_the_rest_and_nothing_twice
     hub.deliver(log.commit(3))
     held_back = [log.commit(dice.randint(1, 3)) for _ in range(4)]
     late = FakeSocket()
-    joining = asyncio.ensure_future(hub.follow(late, log.stream))  # type: ignore[arg-type]
+    joining = asyncio.ensure_future(follow(hub, late, log.stream))  # type: ignore[arg-type]
     for committed in held_back[:2]:
         hub.deliver(committed)
         await asyncio.sleep(0)
@@ -268,11 +276,11 @@ async def test_after_a_restore_old_numbers_are_forgotten_and_old_news_ignored(hu
 async def test_a_socket_that_goes_while_it_comes_leaves_nothing_behind(hub: Hub, log: FakeLog):
     log.gate.clear()
     gone, stays = FakeSocket(), FakeSocket()
-    first = asyncio.ensure_future(hub.follow(gone, log.stream))  # type: ignore[arg-type]
+    first = asyncio.ensure_future(follow(hub, gone, log.stream))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     hub.unfollow(gone, log.stream)  # type: ignore[arg-type]
     # the stream is opened anew while it is still being opened
-    second = asyncio.ensure_future(hub.follow(stays, log.stream))  # type: ignore[arg-type]
+    second = asyncio.ensure_future(follow(hub, stays, log.stream))  # type: ignore[arg-type]
     await asyncio.sleep(0)
     log.gate.set()
     left, here = await first, await second
@@ -292,9 +300,9 @@ async def test_a_log_that_cannot_be_read_is_said_and_the_next_try_works(hub: Hub
     log.fails = 1
     socket = FakeSocket()
     with pytest.raises(Exception, match="unavailable"):
-        await hub.follow(socket, log.stream)  # type: ignore[arg-type]
+        await follow(hub, socket, log.stream)  # type: ignore[arg-type]
     assert hub._watches == {}
-    assert hub.follows(await hub.follow(socket, log.stream))  # type: ignore[arg-type]
+    assert hub.follows(await follow(hub, socket, log.stream))  # type: ignore[arg-type]
     await socket.end()
 
 
@@ -329,7 +337,8 @@ async def test_a_joining_socket_does_not_wait_for_a_layer_that_hangs(log: FakeLo
     try:
         socket = await come(hub, log)
         hub.deliver(log.commit())
-        await until(lambda: socket.seqs == [1])
+        await until(lambda: socket.seqs)
+        assert socket.seqs == [1]
         await socket.end()
     finally:
         hub_module.SUBSCRIBE_PATIENCE = hub_module_patience

@@ -22,7 +22,7 @@ from chat.realtime.gather import Gather
 from chat.realtime.hub import Hub
 from chat.realtime.joining import Caught, Question
 from chat.realtime.layer import Layer
-from tests.chat.test_hub import PERSON, FakeLog, FakeSocket
+from tests.chat.test_hub import PERSON, FakeLog, FakeSocket, follow
 
 registry.load()
 
@@ -164,7 +164,7 @@ async def test_an_epoch_that_begins_in_the_middle_of_a_fan_out_does_not_rename_o
     hub = Hub(Layer(InMemoryChannelLayer()), log)  # type: ignore[arg-type]
     sockets = [FakeSocket(), FakeSocket(), FakeSocket(PERSON)]
     for socket in sockets:
-        (await hub.follow(socket, log.stream)).release(4, Viewer(socket.person_id))  # type: ignore[arg-type]
+        (await follow(hub, socket, log.stream)).release(4, Viewer(socket.person_id))  # type: ignore[arg-type]
     hub.deliver(log.commit())
     watch = hub._watches[log.stream]
     assert watch.log_fanout.busy
