@@ -317,7 +317,7 @@ class OpenRoom(_InShop):
         batch.emit(
             request.stream_id,
             "room.opened",
-            {"room": str(room_id), "kind": body.kind, "name": clean(body.name, limit=80), "open": body.open},
+            {"room": str(room_id), "kind": body.kind, "open": body.open},
             audience=Audience.PUBLIC if body.open else Audience.STAFF,
         )
         return {"room": str(room_id)}

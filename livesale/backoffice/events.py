@@ -10,6 +10,7 @@ import msgspec
 
 from chat.log.registry import Access, access, event, latest_values, snapshot_part
 from chat.log.visibility import Viewer
+from chat.rooms.models import Room
 from chat.rooms.selectors import use_tenant_roles
 from commerce.shops.models import Shop, ShopStaff
 from commerce.shops.selectors import staff_role
@@ -69,9 +70,18 @@ def _hydrate_products(bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [cards.get(b["product"], b) for b in bodies]
 
 
+def _hydrate_opened(bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    # the name of a room is somebody's words
+    names = {
+        str(id_): name
+        for id_, name in Room.objects.filter(id__in=[b["room"] for b in bodies]).values_list("id", "name")
+    }
+    return [{**b, "name": names.get(b["room"], "")} for b in bodies]
+
+
 SHOP_CHANGED = event("shop.changed", ShopCard, hydrate=_hydrate_shops)
 PRODUCT_CHANGED = event("product.changed", ProductCard, hydrate=_hydrate_products)
-ROOM_OPENED = event("room.opened", RoomOpened)
+ROOM_OPENED = event("room.opened", RoomOpened, hydrate=_hydrate_opened)
 STAFF_CHANGED = event("staff.changed", StaffChanged, changes_access=True)
 
 

@@ -11,6 +11,7 @@ import msgspec
 from chat.log.registry import event, snapshot_part
 from chat.log.visibility import Viewer
 from commerce.orders.models import Order
+from livesale.accounts.models import User
 from livesale.claims.selectors import mine, staff_figures
 from livesale.claims.views import order_views
 
@@ -84,8 +85,30 @@ def _hydrate_orders(bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [views.get(b["order"], b) for b in bodies]
 
 
+def _hydrate_claimed(bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    # the log holds whom; a name is told to those who come later as long as its person agrees
+    people = {person for b in bodies for person in b.get("people", ())}
+    names = (
+        {
+            str(id_): name
+            for id_, name in User.objects.filter(id__in=people, show_name_in_summaries=True).values_list(
+                "id", "name"
+            )
+        }
+        if people
+        else {}
+    )
+    return [
+        {
+            **{key: value for key, value in b.items() if key != "people"},
+            "names": list(dict.fromkeys(names[p] for p in b.get("people", ()) if p in names)),
+        }
+        for b in bodies
+    ]
+
+
 CLAIM_ANSWERED = event("claim.answered", ClaimAnswer)
-OFFER_CLAIMED = event("offer.claimed", OfferClaimed)
+OFFER_CLAIMED = event("offer.claimed", OfferClaimed, hydrate=_hydrate_claimed)
 ORDER_CHANGED = event("order.changed", OrderChanged, hydrate=_hydrate_orders)
 ORDERS_CHANGED = event("orders.changed", OrdersChanged)
 

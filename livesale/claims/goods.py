@@ -61,7 +61,8 @@ class _Taken:
     terms: ClaimTerms
     units: int = 0
     orders: list[UUID] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
+    # those who agreed to be named, with their names
+    named: dict[UUID, str] = field(default_factory=dict)
 
 
 class Goods(Part):
@@ -167,8 +168,8 @@ class Goods(Part):
                 assert result.hold_until is not None
                 self.plan_lapse(terms.origin_stream, terms.pool_id, result.hold_until, terms.hold_seconds)
             taken.units += result.got
-            if name and len(taken.names) < NAMES_TOLD and name not in taken.names:
-                taken.names.append(name)
+            if name and len(taken.named) < NAMES_TOLD and name not in taken.named.values():
+                taken.named[buyer] = name
         answer = claim_answer(terms, qty, result)
         self.batch.emit(
             terms.origin_stream, "claim.answered", answer, audience=Audience.PERSON, person_id=buyer
@@ -237,17 +238,18 @@ class Goods(Part):
             count = counts[pool_id]
             version = self._signal(room_id, offer_id, generation, count)
             if offer_id in taken and self.batch.holds(room_id):
-                names = dict.fromkeys(name for some in taken[offer_id] for name in some.names)
+                named = [pair for some in taken[offer_id] for pair in some.named.items()][:NAMES_TOLD]
+                stored = {
+                    "offer": str(offer_id),
+                    "sold_now": sum(some.units for some in taken[offer_id]),
+                    **stock_value(count),
+                    "version": version,
+                }
                 self.batch.emit(
                     room_id,
                     "offer.claimed",
-                    {
-                        "offer": str(offer_id),
-                        "sold_now": sum(some.units for some in taken[offer_id]),
-                        **stock_value(count),
-                        "version": version,
-                        "names": list(names)[:NAMES_TOLD],
-                    },
+                    {**stored, "people": [str(person_id) for person_id, _ in named]},
+                    wire={**stored, "names": list(dict.fromkeys(name for _, name in named))},
                 )
 
     def _signal(self, room_id: UUID, offer_id: UUID, generation: int, count: Any) -> int:
