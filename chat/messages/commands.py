@@ -16,6 +16,7 @@ from chat.messages.book import Known, MessageBook
 from chat.messages.models import Message
 from chat.messages.text import clean
 from chat.moderation.audit import Audit
+from chat.moderation.book import RulesBook
 from chat.rooms.book import RoomBook
 from chat.rooms.permissions import STAFF_ROLES, may, outranks
 
@@ -69,6 +70,8 @@ def send_message(
     book = batch.part(RoomBook)
     text = clean(text)
     standing = book.require_voice(room_id, person_id)
+    rules = batch.part(RulesBook)
+    rules.require(room_id, person_id, standing.role, text)
     room = book.room(room_id)
     if reply_to is not None and batch.part(MessageBook).find(reply_to, room_id) is None:
         reply_to = None
@@ -83,6 +86,7 @@ def send_message(
         hidden=hidden,
     )
     book.spoke(room_id, person_id, shown=not hidden)
+    rules.spoke(room_id, person_id, text)
     stored: dict[str, Any] = {
         "message": str(message_id),
         "person": str(person_id),
@@ -106,9 +110,10 @@ def send_message(
 
 def declare_message(batch: Batch, requests: Sequence[Request]) -> None:
     """What `send_message` needs of the batch's parts."""
-    rooms, messages = batch.part(RoomBook), batch.part(MessageBook)
+    rooms, rules, messages = batch.part(RoomBook), batch.part(RulesBook), batch.part(MessageBook)
     for r in requests:
         rooms.want(r.stream_id, [r.actor_id], recent=True)
+        rules.want(r.stream_id, r.actor_id)
         if r.body.reply_to is not None:
             messages.want(r.body.reply_to)
 

@@ -21,6 +21,9 @@ from chat.rooms.permissions import GUEST, outranks
 describe("member.owner_stays", "The owner cannot leave the room.")
 describe("invite.invalid", "That invitation is not valid any more.")
 
+# What of a room a moderator may change: how people write in it.
+RULES = ("slow_seconds", "repeat_seconds", "links", "locked")
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
 
 
@@ -42,11 +45,17 @@ class Appoint(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class ConfigureRoom(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Change the room's name, description, slow mode, lock or openness. What is left out stays."""
+    """Change the room's name, description, rules of writing, lock or openness. What is left out stays.
+
+    `links`: who may send them; those of everybody but the staff must be https. `repeat_seconds`: for how long nobody
+    but the staff may say the same, or nearly the same, again.
+    """
 
     name: Name | None = None
     description: Annotated[str, msgspec.Meta(max_length=500)] | None = None
     slow_seconds: Annotated[int, msgspec.Meta(ge=0, le=3600)] | None = None
+    repeat_seconds: Annotated[int, msgspec.Meta(ge=0, le=600)] | None = None
+    links: Literal["off", "staff", "everybody"] | None = None
     locked: bool | None = None
     open: bool | None = None
 
@@ -174,11 +183,11 @@ class Configure(_InRoom):
         book = batch.part(RoomBook)
         changes = {
             name: value
-            for name in ("name", "description", "slow_seconds", "locked", "open")
+            for name in ("name", "description", *RULES, "open")
             if (value := getattr(request.body, name)) is not None
         }
-        only_pace = changes.keys() <= {"slow_seconds", "locked"}
-        book.require(request.stream_id, request.actor_id, "room.slow" if only_pace else "room.configure")
+        only_rules = changes.keys() <= set(RULES)
+        book.require(request.stream_id, request.actor_id, "room.slow" if only_rules else "room.configure")
         for name, limit in (("name", 80), ("description", 500)):
             if changes.get(name):
                 changes[name] = clean(changes[name], limit=limit)

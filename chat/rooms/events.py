@@ -28,6 +28,8 @@ class RoomCard(msgspec.Struct):
     open: bool
     locked: bool
     slow_seconds: int
+    repeat_seconds: int
+    links: str
     archived: bool
     announcement: dict[str, Any] | None
 

@@ -21,6 +21,14 @@ class Role(models.TextChoices):
     MEMBER = "member", "member"
 
 
+class Links(models.TextChoices):
+    """Who may send addresses of other sites to a room, and whose are shown as links."""
+
+    OFF = "off", "nobody"
+    STAFF = "staff", "the staff"
+    EVERYBODY = "everybody", "everybody"
+
+
 class Room(models.Model):
     """A group or a sale room. Its id is its stream's id."""
 
@@ -35,6 +43,12 @@ class Room(models.Model):
     )
     locked = models.BooleanField(default=False, help_text="Only staff may write.")
     slow_seconds = models.PositiveIntegerField(default=0)
+    links = models.CharField(
+        max_length=9, choices=Links.choices, default=Links.EVERYBODY, db_default=Links.EVERYBODY
+    )
+    repeat_seconds = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="How long nobody may say the same again; 0: as often as they like."
+    )
     announcement = models.CharField(max_length=500, blank=True)
     announced_at = models.DateTimeField(null=True)
     archived_at = models.DateTimeField(null=True)

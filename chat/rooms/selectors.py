@@ -115,6 +115,8 @@ def room_card(room: Room) -> dict[str, Any]:
         "open": room.open,
         "locked": room.locked,
         "slow_seconds": room.slow_seconds,
+        "repeat_seconds": room.repeat_seconds,
+        "links": room.links,
         "archived": room.archived_at is not None,
         "announcement": (
             {"text": room.announcement, "at": int(room.announced_at.timestamp() * 1000)}

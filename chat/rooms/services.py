@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from chat.log.streams import create_stream
-from chat.rooms.models import Membership, Role, Room
+from chat.rooms.models import Links, Membership, Role, Room, RoomKind
 
 
 def create_room(
@@ -32,6 +32,8 @@ def create_room(
             description=description,
             owner_id=owner_id,
             open=open,
+            # strangers watch a sale, and an address among prices is how they are cheated
+            links=Links.STAFF if kind == RoomKind.SALE else Links.EVERYBODY,
             created_at=now,
         )
         Membership.objects.create(

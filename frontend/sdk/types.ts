@@ -224,6 +224,10 @@ export interface Room {
   name: string
   description: string
   slow_seconds: number
+  /** For how long nobody but the staff may say the same again. */
+  repeat_seconds: number
+  /** Who may send links, and whose addresses are shown as links. */
+  links: 'off' | 'staff' | 'everybody'
   locked: boolean
   archived: boolean
   open: boolean

@@ -126,6 +126,7 @@ COMMANDS: dict[str, Row | Things] = {
     # without a field it changes nothing
     "room.configure": Row(MODERATORS),
     "room.configure slow_seconds": Row(MODERATORS),
+    "room.configure rules": Row(MODERATORS),
     "room.configure locked": Row(MODERATORS),
     "room.configure name": Row(OWNER),
     "room.configure description": Row(OWNER),
@@ -157,6 +158,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "member.timeout the owner": {"person": "owner"},
     "member.unban everywhere": {"everywhere": True},
     "room.configure slow_seconds": {"slow_seconds": 5},
+    "room.configure rules": {"repeat_seconds": 5, "links": "staff"},
     "room.configure locked": {"locked": True},
     "room.configure name": {"name": "Another"},
     "room.configure description": {"description": "Another"},

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
+from chat.rooms.book import RATE_LIMIT
 from tests.wire.conftest import House
 
 
@@ -47,3 +50,36 @@ async def test_slow_mode_counts_a_person_not_their_sockets(house: House, room: s
         assert [a["type"] for a in answers] == ["ack", "error", "error"]
         assert {a["code"] for a in answers[1:]} == {"message.slow"}
         assert len(house.backstage.texts(stream=room)) == 1
+
+
+async def test_floods_repeats_and_links_count_a_person_not_their_sockets(
+    house: House, room: str, owner: str, guest: str
+):
+    async with (
+        AsyncExitStack() as stack,
+        house.enter(owner) as host,
+    ):
+        tabs = [
+            await stack.enter_async_context(house.enter(guest, process))
+            for process in (house.first, house.second, house.first, house.second, house.second)
+        ]
+
+        async def from_every_tab(say: Callable[[int], str], times: int = 1) -> list[str]:
+            sent = [
+                (wire, await wire.do(room, "message.send", {"text": say(n)}))
+                for n, wire in enumerate(tabs * times)
+            ]
+            told = [
+                await wire.wait(lambda f, id=id: f.get("id") == id, "an answer")  # type: ignore[misc]
+                for wire, id in sent
+            ]
+            return sorted(answer.get("code", "") for answer in told)
+
+        rules = {"repeat_seconds": 600, "links": "staff"}
+        assert (await host.ask_for(room, "room.configure", rules))["type"] == "ack"
+        assert await from_every_tab(lambda n: "Cheap followers" + "!" * n) == ["", *["message.repeated"] * 4]
+        assert await from_every_tab(lambda n: f"https://{n}.example") == ["message.links_staff"] * 5
+        # one text has been said: eleven are left of a window's twelve, whichever way they come
+        flood = await from_every_tab(lambda n: f"{n} {'abcdefghijklmnopqrstuvwxyz'[n % 26]}", times=4)
+        assert flood == [*[""] * (RATE_LIMIT - 1), *["message.too_fast"] * (20 - RATE_LIMIT + 1)]
+        assert len(house.backstage.texts(stream=room)) == RATE_LIMIT

@@ -138,6 +138,8 @@ export function snapshot(seq = 5, more: Partial<Snapshot['public']> = {}): Snaps
         name: 'Room',
         description: '',
         slow_seconds: 0,
+        repeat_seconds: 0,
+        links: 'staff',
         locked: false,
         archived: false,
         open: true,
