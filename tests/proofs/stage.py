@@ -17,11 +17,14 @@ from uuid import UUID
 
 
 class Stage:
-    """The asking end. Calls take turns; what runs for long over there is asked of a stage of its own."""
+    """The asking end. Calls take turns; what runs for long over there is asked of a stage of its own.
 
-    def __init__(self, env: Mapping[str, str]) -> None:
+    `module`: another one that offers its functions by `serve`.
+    """
+
+    def __init__(self, env: Mapping[str, str], module: str = "tests.proofs.stage") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.proofs.stage"],
+            [sys.executable, "-m", module],
             env=dict(env),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -311,14 +314,15 @@ def lost(path: str) -> list[str]:
     return [client_id for client_id, line in told if client_id not in kept or line not in lines]
 
 
-def _serve() -> None:
+def serve(offered: Mapping[str, Any]) -> None:
+    """Answer what is asked by name, until nobody asks any more."""
     import django
 
     django.setup()
     for text in sys.stdin:
         name, arguments = json.loads(text)
         try:
-            answer = {"result": globals()[name](**arguments)}
+            answer = {"result": offered[name](**arguments)}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error} {getattr(error, 'code', '')}"}
         sys.stdout.write(json.dumps(answer, default=str) + "\n")
@@ -326,4 +330,4 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    serve(globals())
