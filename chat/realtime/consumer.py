@@ -14,7 +14,7 @@ import msgspec
 from django.db import Error
 from django.utils.translation import get_supported_language_variant
 
-from chat.log import reading, registry
+from chat.log import clock, reading, registry
 from chat.log.batch import Request
 from chat.log.errors import Refused, busy, describe
 from chat.log.execute import parse
@@ -111,8 +111,10 @@ class Socket:
             code, identity = await self._handshake()
             await self._send({"type": "websocket.accept"})
             self.outbox.open(writer_for(self._send, self.outbox.drain, plain=self._server.plain_asgi))
-            if code is not None:
-                self.bye(code, retry_after=round(random.uniform(1, 4), 2) if code == CloseCode.BUSY else None)  # noqa: S311 - a spread
+            if code == CloseCode.BUSY:
+                self._come_back()
+            elif code is not None:
+                self.bye(code)
             else:
                 if identity is not None:
                     self._become(identity)
@@ -189,7 +191,7 @@ class Socket:
             protocol.encode(
                 protocol.Hello(
                     protocol=protocol.VERSION,
-                    time=_now_ms(),
+                    time=clock.told_ms(),
                     you=protocol.Person(who.person_id, who.name) if who else None,
                     limits=limits.TOLD,
                     features=self._server.features,
@@ -201,11 +203,17 @@ class Socket:
     async def _auth(self, frame: protocol.Auth) -> None:
         identities = self._server.identities
         found: Identity | None = None
-        if frame.ticket:
-            origin = dict(self._scope.get("headers", [])).get(b"origin", b"").decode("latin-1")
-            found = await self._server.readers.run(identities.from_ticket, frame.ticket, origin)
-        elif frame.resume:
-            found = await self._desk.from_resume_token(frame.resume)
+        try:
+            if frame.ticket:
+                origin = dict(self._scope.get("headers", [])).get(b"origin", b"").decode("latin-1")
+                found = await self._server.readers.run(identities.from_ticket, frame.ticket, origin)
+            elif frame.resume:
+                found = await self._desk.from_resume_token(frame.resume)
+        except Error as error:
+            # neither believed nor refused: who comes back in a moment is judged then
+            logger.warning("a sign-in could not be judged: %s", type(error).__name__)
+            self._come_back()
+            return
         if found is None:
             self._refuse(Refused("auth.failed"))
             return
@@ -255,6 +263,10 @@ class Socket:
                 reason = str(error)[:200]
                 self._refuse(Refused("frame.invalid", reason=reason), id=_salvage_id(text))
                 self._count_bad()
+            except Error as error:
+                # the database is away: nothing is wrong with the frame
+                logger.warning("a frame could not be handled: %s", type(error).__name__)
+                self._refuse(Refused("server.unavailable", temporary=True, retry_after=2.0))
             except Exception:
                 logger.exception("a frame could not be handled")
                 self._refuse(Refused("server.error"))
@@ -277,7 +289,7 @@ class Socket:
                     raise Refused("frame.too_large", limit=limits.COMMAND)
                 self._do(frame)
             case protocol.Ping():
-                self.outbox.put(protocol.encode(protocol.Pong(time=_now_ms(), at=frame.at)))
+                self.outbox.put(protocol.encode(protocol.Pong(time=clock.told_ms(), at=frame.at)))
             case protocol.Join():
                 async with self._turn:
                     await self._join({wanted.stream: wanted for wanted in frame.streams})
@@ -348,7 +360,7 @@ class Socket:
                 logger.exception("streams could not be joined")
             else:
                 logger.warning("streams could not be joined: %s", type(error).__name__)
-            self.bye(CloseCode.BUSY, retry_after=round(random.uniform(1, 4), 2))  # noqa: S311 - a spread
+            self._come_back()
 
     async def _follow(self, wanted: list[protocol.StreamPosition]) -> None:
         if self._ended or not wanted:
@@ -404,16 +416,22 @@ class Socket:
 
     # --- time and leaving ---------------------------------------------------------------------------------------
 
-    def beat(self, now: float) -> None:
-        """Called every few seconds: say that the server is there, or give up a client that is not."""
+    def beat(self, now: float, *, speaks: bool = True) -> None:
+        """Called every few seconds: give up a client that is not there, or (`speaks`) say that the server is."""
         if now - self._heard_at > limits.SILENCE:
             self.bye(CloseCode.SILENT)
+            return
+        if not speaks:
             return
         token = None
         if self.identity is not None and now - self._token_at > limits.TOKEN_AGE:
             self._token_at = now
             token = self._server.identities.resume_token(self.identity)
-        self.outbox.put_latest("beat", protocol.encode(protocol.Beat(_now_ms(), token)))
+        self.outbox.put_latest("beat", protocol.encode(protocol.Beat(clock.told_ms(), token)))
+
+    def _come_back(self) -> None:
+        """What this socket needs cannot be had now; perhaps in a moment."""
+        self.bye(CloseCode.BUSY, retry_after=round(random.uniform(1, 4), 2))  # noqa: S311 - a spread
 
     def bye(self, code: CloseCode, retry_after: float | None = None, *, flush: bool = False) -> None:
         """Close with a code; the reason travels in a frame too, because not every server sends it.
@@ -451,10 +469,6 @@ def _salvage_id(text: str | None) -> UUID | None:
         return msgspec.json.decode(text or "{}", type=_OnlyId).id
     except (msgspec.DecodeError, RecursionError, UnicodeError):
         return None
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 def _is_gone(error: Exception) -> bool:

@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import msgspec
 from django.db import Error
 
-from chat.log import reading, registry
+from chat.log import clock, reading, registry
 from chat.log.batch import Committed, Outcome
 from chat.log.errors import Refused
 from chat.realtime import doorbell, protocol, signal_lane
@@ -275,7 +275,7 @@ class Hub:
         return list(self._people.get(person_id, ()))
 
     def ring(self, people: Iterable[UUID]) -> None:
-        frame = protocol.encode(protocol.Panel(int(time.time() * 1000)))
+        frame = protocol.encode(protocol.Panel(clock.told_ms()))
         for person_id in people:
             for socket in self._people.get(person_id, ()):
                 socket.outbox.put_latest("panel", frame)
@@ -335,7 +335,7 @@ class Hub:
     def tell(self, stream_id: UUID, name: str, person_id: UUID | None, value: str) -> None:
         """Pass a passing signal (typing, a reaction) to everyone in the stream, on every process."""
         # two within a millisecond are two versions
-        self._told_at = max(int(time.time() * 1000), self._told_at + 1)
+        self._told_at = max(clock.told_ms(), self._told_at + 1)
         message = doorbell.Tell(stream_id, name, person_id, value, self._told_at)
         self._told(message)
         self._post(stream_id, partial(doorbell.encode, message))

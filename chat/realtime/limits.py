@@ -21,8 +21,9 @@ RATE = 20.0
 BURST = 60
 # Frames in a row that could not be understood before the socket is closed; one good frame forgives one bad one.
 ERRORS = 30
-# Seconds of silence after which the client is given up, and after which the server says that it is there.
-SILENCE = 90.0
+# Seconds of silence after which the client is given up, and after which the server says that it is there: a client
+# that answers beats is heard twice before, even where its own timers run once a minute (a page in the background).
+SILENCE = 45.0
 BEAT = 20.0
 # Seconds after which a client gets a younger resume token with a beat; tokens live for ten minutes.
 TOKEN_AGE = 240.0

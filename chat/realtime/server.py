@@ -130,12 +130,13 @@ class Server:
             except Exception as error:
                 logger.warning("identities could not be checked: %s", type(error).__name__)
             now = time.monotonic()
-            if now - beat_at >= BEAT:
+            speaks = now - beat_at >= BEAT
+            if speaks:
                 beat_at = now
-                for i, socket in enumerate(list(self.sockets)):
-                    socket.beat(now)
-                    if i % 500 == 499:
-                        await asyncio.sleep(0)
+            for i, socket in enumerate(list(self.sockets)):
+                socket.beat(now, speaks=speaks)
+                if i % 500 == 499:
+                    await asyncio.sleep(0)
 
     async def _recheck(self) -> None:
         """Close sockets whose session, password or account is gone."""

@@ -6,6 +6,7 @@ import asyncio
 import time
 from typing import Any
 
+from chat.log import clock
 from chat.realtime import doorbell, protocol
 from chat.realtime.watch import Follower, Watch
 
@@ -86,7 +87,7 @@ def count_viewers(watch: Watch) -> None:
         watch.announced_viewers = total
         watch.viewers_at = time.monotonic()
         # two changes within a millisecond are two versions
-        watch.viewers_version = max(int(time.time() * 1000), watch.viewers_version + 1)
+        watch.viewers_version = max(clock.told_ms(), watch.viewers_version + 1)
         take(watch, {"viewers": (watch.viewers_version, total)})
 
 

@@ -47,6 +47,7 @@ export class Connection extends Emitter<Topics> {
   private socket: SocketLike | null = null
   private openedAt = 0
   private heardAt = 0
+  private pingedAt = 0
   private failedInARow = 0
   private bye: { code: number; retryAfter: number | null } | null = null
   private timers = new Map<string, unknown>()
@@ -160,6 +161,8 @@ export class Connection extends Emitter<Topics> {
         return
       case 'beat':
         this.resume = frame.resume ?? this.resume
+        // a page in the background has its timers once a minute, but hears at once: the server must not think it gone
+        if (this.heardAt - this.pingedAt >= PING_MS) this.ping()
         return
       case 'error':
         if (this.proving && frame.code === 'auth.failed') {
@@ -223,7 +226,8 @@ export class Connection extends Emitter<Topics> {
   }
 
   private ping(): void {
-    this.send({ type: 'ping', at: this.env.monotonic() })
+    this.pingedAt = this.env.monotonic()
+    this.send({ type: 'ping', at: this.pingedAt })
   }
 
   private watch(): void {

@@ -107,7 +107,8 @@ def _host_token(demo: Demo) -> str:
     with sqlite3.connect(demo.folder / "livesale.sqlite3") as database:
         row = database.execute("SELECT id, auth_version FROM accounts_user WHERE email = 'host@demo.local'")
         person, version = row.fetchone()
-    return signing.dumps([person.replace("-", ""), version, ""], key=SECRET, salt="livesale.resume")
+    made = [person.replace("-", ""), version, "", int(time.time() * 1000)]
+    return signing.dumps(made, key=SECRET, salt="livesale.resume")
 
 
 async def _feature_last(socket: Any, snapshot: dict[str, Any]) -> None:

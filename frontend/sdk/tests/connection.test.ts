@@ -129,6 +129,25 @@ describe('a dead link', () => {
     expect(world.sockets.length).toBe(1)
   })
 
+  test('a page in the background, whose timers run once a minute, is heard by answering beats', () => {
+    const world = new World()
+    const heard: number[] = []
+    const soon = world.later.bind(world)
+    world.onFrame = () => heard.push(world.now)
+    world.onOpen = (s) => {
+      s.say(hello(world))
+      world.later = (run, milliseconds) => soon(run, Math.max(milliseconds, 60_000))
+      const beat = () => (s.say({ type: 'beat', time: 1 }), soon(beat, 20_000))
+      soon(beat, 20_000)
+    }
+    connection(world).start()
+    world.pass(600_000)
+    const gaps = heard.slice(1).map((at, i) => at - heard[i]!)
+    expect(heard.length).toBeGreaterThan(25)
+    // the server gives up after 45 s
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(25_000)
+  })
+
   test('a woken tab with a dead link has a new one within 3 s', () => {
     for (let run = 0; run < 50; run++) {
       const world = new World()
