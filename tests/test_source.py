@@ -229,3 +229,73 @@ def test_kinds_of_events_are_written_down() -> None:
         if called(node) in {"event", "command", "effect"} and isinstance(node.func, ast.Name):
             wrong += [where] if not node.args or not is_text(node.args[0]) else []
     assert wrong == []
+
+
+# --- what is asked of other machines ----------------------------------------------------------------------------------
+
+CALLS_OUT = {
+    *(
+        "aiohttp",
+        "ftplib",
+        "http.client",
+        "httpcore",
+        "httpx",
+        "requests",
+        "smtplib",
+        "socket",
+        "ssl",
+        "telnetlib",
+    ),
+    *("urllib.request", "urllib3", "websockets", "xmlrpc.client"),
+}
+DIALS = {
+    "create_connection",
+    "getaddrinfo",
+    "open_connection",
+    "open_unix_connection",
+    "urlopen",
+    "urlretrieve",
+}
+# Who may, and what for. Where a feature has to ask an address that somebody has entered, it says here how private
+# addresses are kept out, after the name was looked up.
+MAY_CALL_OUT = {
+    "chat/realtime/writers/kernel.py": "names of socket options",
+    "chat/realtime/writers/uvicorn.py": "the kind of a socket that a client has opened",
+}
+
+
+def calls_out(path: str, tree: ast.Module) -> list[str]:
+    found = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                named = {alias.name for alias in names}
+            case ast.ImportFrom(module=module, names=names, level=0):
+                named = {str(module), *(f"{module}.{alias.name}" for alias in names)}
+            case ast.Call():
+                named = {called(node)} & DIALS
+                found += [f"{path}:{node.lineno} {name}" for name in named]
+                continue
+            case _:
+                continue
+        found += [f"{path}:{node.lineno} {name}" for name in sorted(named & CALLS_OUT)]
+    return found
+
+
+def test_nobody_makes_the_server_ask_an_address() -> None:
+    """The server has no client for HTTP or anything else: what people write is never fetched, wherever it leads."""
+    found = {path: calls_out(path, tree) for path, tree in sources() if not path.startswith(DEMO)}
+    assert {path for path, lines in found.items() if lines} == set(MAY_CALL_OUT)
+
+
+def test_a_call_to_the_outside_would_be_found() -> None:
+    for said in (
+        "import httpx",
+        "from urllib.request import urlopen",
+        "from urllib import request",
+        "import socket",
+        "async def f(url):\n    await asyncio.open_connection(url)",
+        "loop.create_connection(None, body.url)",
+    ):
+        assert calls_out("x", ast.parse(said)), said
+    assert not calls_out("x", ast.parse("from urllib.parse import urlsplit"))

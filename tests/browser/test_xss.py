@@ -144,3 +144,74 @@ def test_the_watch_sees_what_it_must(person: Callable[..., Person]) -> None:
         somebody.is_clean()
     with pytest.raises((AssertionError, KeyError, ValueError)):
         somebody.policy_is_strict()
+
+
+# What somebody writes, and the links that become of it: (shown, leads to).
+WRITTEN: dict[str, list[tuple[str, str]]] = {
+    "1 see https://shop.example/a?b=1&c=%22, nice": [
+        ("https://shop.example/a?b=1&c=%22", "https://shop.example/a?b=1&c=%22")
+    ],
+    "2 http://169.254.169.254/latest/meta-data": [("http://169.254.169.254/latest/meta-data",) * 2],
+    "3 https://аррӏе.com/pay": [("https://xn--80ak6aa92e.com/pay",) * 2],
+    '4 https://shop.example/"onmouseover="pwned()': [("https://shop.example/", "https://shop.example/")],
+    "5 https://bank.example@evil.example/": [],
+    "6 javascript:pwned()": [],
+    "7 JaVaScRiPt://shop.example/%0apwned()": [],
+    "8 data:text/html,<script>pwned()</script>": [],
+    "9 vbscript:pwned() file:///etc/passwd ftp://shop.example blob:null/1": [],
+    "10 shop.example www.shop.example //shop.example/x": [],
+    '11 <a href="https://shop.example/b">here</a>': [("https://shop.example/b", "https://shop.example/b")],
+}
+LINKS = """all => all.map(a => ({shown: a.textContent, href: a.href, rel: a.rel, target: a.target}))"""
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(180)
+def test_only_addresses_of_the_web_become_links_and_only_whose_the_room_says(
+    make_world: MakeWorld, person: Callable[..., Person]
+) -> None:
+    world = make_world("links", "live")
+    room = world["room"]
+    host = Watched(person("host", **DESK))
+    host.person.sign_in(world, f"/r/{room}/")
+    moderator = Watched(person("moderator", **DESK))
+    rules = moderator.person.sign_in(world, f"/mod/{room}/")
+    anna = Watched(person("anna", **DESK))
+    page = anna.person.sign_in(world, f"/r/{room}/")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    for text in WRITTEN:
+        host.person.say(text)
+        expect(host.page.locator(".said")).to_have_count(list(WRITTEN).index(text) + 1)
+    expect(page.locator(".said")).to_have_count(len(WRITTEN))
+    links = page.locator(".said a").evaluate_all(LINKS)
+    assert [(link["shown"], link["href"]) for link in links] == [
+        pair for pairs in WRITTEN.values() for pair in pairs
+    ]
+    assert {(link["rel"], link["target"]) for link in links} == {("noopener nofollow ugc", "_blank")}
+    # apart from how a foreign host is spelt, every text is there letter by letter
+    shown = page.locator(".said .text").all_inner_texts()
+    assert [text.replace("xn--80ak6aa92e", "аррӏе") for text in shown] == list(WRITTEN)
+    # nobody's browser asks for what somebody has written
+    assert [url for url in asked if not url.startswith((anna.person.base, "data:", "blob:"))] == []
+
+    # in a sale strangers send none, until the room says otherwise
+    anna.person.say("mine is at https://anna.example")
+    expect(page.get_by_role("alert")).to_contain_text("Only the hosts can send links here.")
+    rules.get_by_label("Links can be sent by").select_option("everybody")
+    expect(rules.get_by_label("Links can be sent by")).to_have_value("everybody")
+    page.get_by_role("alert").get_by_role("button").click()
+    anna.person.say("mine is at https://anna.example")
+    expect(page.get_by_role("link", name="https://anna.example")).to_be_visible()
+    rules.get_by_label("Links can be sent by").select_option("staff")
+    expect(page.get_by_role("link", name="https://anna.example")).to_have_count(0)
+    expect(page.get_by_text("mine is at https://anna.example")).to_be_visible()
+    expect(page.get_by_role("link", name="https://shop.example/b")).to_be_visible()
+    rules.get_by_label("Links can be sent by").select_option("off")
+    expect(page.locator(".said a")).to_have_count(0)
+
+    for somebody in (host, moderator, anna):
+        somebody.is_clean()
+        somebody.policy_is_strict()
+    assert [trouble for somebody in (host, moderator) for trouble in somebody.person.troubles] == []
