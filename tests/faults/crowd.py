@@ -641,7 +641,7 @@ class Probe:
                     elif frame["type"] == "error":
                         if frame["code"] == "auth.failed":
                             self._auth.pop(person, None)
-                        elif not frame.get("temporary"):
+                        elif frame.get("id") == command.id and not frame.get("temporary"):
                             history.refuse(command, frame["code"])
                             self.left.remove(command)
                         return False
