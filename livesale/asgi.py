@@ -15,12 +15,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "livesale.settings")
 
 django_application = get_asgi_application()
 
-from livesale.checks import before_serving  # noqa: E402 - models exist only after django is set up
+from chat.realtime.intake import bounded  # noqa: E402 - models exist only after django is set up
+from livesale.checks import before_serving  # noqa: E402
 from livesale.serving import server  # noqa: E402
+from livesale.upkeep.caretaker import Caretaker  # noqa: E402
 
 for message in before_serving():
     logging.getLogger(__name__).warning("%s", message)
 server.start()
+Caretaker().start()
 
 
 async def _nothing_here(scope: Any, receive: Any, send: Any) -> None:
@@ -29,8 +32,12 @@ async def _nothing_here(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.close"})
 
 
+async def _socket(scope: Any, receive: Any, send: Any) -> None:
+    await server.application(scope, bounded(receive, send), send)
+
+
 # Channels routes ASGI applications with Django's path(), which is typed for views
-_sockets: list[Any] = [path("ws/", server.application), re_path("", _nothing_here)]  # type: ignore[arg-type]
+_sockets: list[Any] = [path("ws/", _socket), re_path("", _nothing_here)]  # type: ignore[arg-type]
 
 _by_protocol = ProtocolTypeRouter({"http": django_application, "websocket": URLRouter(_sockets)})
 

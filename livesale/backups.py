@@ -18,6 +18,7 @@ from django.db.backends.postgresql.client import DatabaseClient
 from django.db.backends.sqlite3._functions import register  # type: ignore[import-untyped]
 
 from chat.log import streams
+from livesale.personal import erasure, ledger
 
 
 class Failed(Exception):
@@ -40,12 +41,16 @@ def take(path: Path) -> None:
         _sync(partial)
         partial.rename(path)
         _sync(path.parent)
+        # whoever puts this back has at hand who was erased meanwhile
+        ledger.copy_to(path.parent, erasure.known())
     finally:
         partial.unlink(missing_ok=True)
 
 
-def put_back(path: Path) -> int:
-    """Fill an empty database from a backup, bring it to today's tables and raise the epochs. Returns streams told.
+def put_back(path: Path) -> tuple[int, int]:
+    """Fill an empty database from a backup, bring it to today's tables, raise the epochs, erase again who was erased.
+
+    Returns how many streams were told and how many people were erased.
 
     Raises `Failed`, also where the database holds anything already.
     """
@@ -68,7 +73,7 @@ def put_back(path: Path) -> int:
         _copy_sqlite(path, target)
         _sync(target)
     call_command("migrate", verbosity=0, interactive=False)
-    return streams.new_epoch()
+    return streams.new_epoch(), erasure.apply_again(path.parent / ledger.NAME)
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:

@@ -21,6 +21,7 @@ from chat.log.stats import Distribution
 from chat.log.stats import stats as log_stats
 from chat.realtime.server import Server
 from chat.realtime.stats import stats as wire_stats
+from livesale.upkeep.chores import pruned
 
 # Prometheus takes this version everywhere.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -71,6 +72,7 @@ class _Collector(Collector):
         yield from self._wire()
         yield from self._log()
         yield from self._hub()
+        yield _counters("pruned", "Rows that were past their time, by what they were", ["what"], pruned)
         yield from self._database()
 
     def _wire(self) -> Iterator[Metric]:

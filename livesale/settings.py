@@ -274,6 +274,18 @@ SPECTACULAR_SETTINGS = {
 LIVESALE_SANDBOX_SECRET = os.environ.get("LIVESALE_SANDBOX_SECRET") or SECRET_KEY
 LIVESALE_SANDBOX_ENABLED = env.bool("LIVESALE_SANDBOX_ENABLED", default=True)
 
+# How long things are kept, in days; `livesale/checks.py` refuses what does not fit together.
+# The log of a stream and the messages in it. 0: for ever.
+KEEP_LOG_DAYS = env.int("KEEP_LOG_DAYS", default=365)
+# Whom an order went to, after it was placed: as long as the law of your country wants it.
+KEEP_CONTACTS_DAYS = env.int("KEEP_CONTACTS_DAYS", default=730)
+# What repeated commands are answered from.
+KEEP_RECEIPTS_DAYS = env.int("KEEP_RECEIPTS_DAYS", default=14)
+# Who wants their account deleted may think again for so long.
+ERASURE_GRACE_DAYS = env.int("ERASURE_GRACE_DAYS", default=7)
+# The list of those who were erased: it must outlive the database.
+ERASURES_FILE = env("ERASURES_FILE", default=str(DATA_DIR / "erasures.txt"))
+
 # Who may read /metrics: whoever sends it as `Authorization: Bearer`. Empty: nobody.
 METRICS_TOKEN = os.environ.get("METRICS_TOKEN", "")
 

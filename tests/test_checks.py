@@ -54,6 +54,10 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         CSRF_COOKIE_SAMESITE="Lax",
         DATABASES={"default": POSTGRES},
         CHANNEL_LAYERS=layer(PUBSUB, hosts=["redis://x"]),
+        KEEP_LOG_DAYS=365,
+        KEEP_CONTACTS_DAYS=730,
+        KEEP_RECEIPTS_DAYS=14,
+        ERASURE_GRACE_DAYS=7,
     )
     monkeypatch.setattr(checks, "settings", sound)
     monkeypatch.setattr("sys.argv", ["manage.py", "check"])
@@ -243,6 +247,28 @@ def test_versions_with_known_holes(
 ) -> None:
     monkeypatch.setattr(checks, "version", lambda name: found if name == package else "99.0")
     assert ids() == ({"livesale.E022"} if refused else set())
+
+
+@pytest.mark.parametrize(
+    "name", ["KEEP_LOG_DAYS", "KEEP_CONTACTS_DAYS", "KEEP_RECEIPTS_DAYS", "ERASURE_GRACE_DAYS"]
+)
+def test_days_below_none(settings: SimpleNamespace, name: str) -> None:
+    setattr(settings, name, -1)
+    assert ids() == {"livesale.E023"}
+
+
+@pytest.mark.parametrize(("days", "refused"), [(0, True), (6, True), (7, False), (365, False)])
+def test_receipts_that_go_before_their_ids_are_refused(
+    settings: SimpleNamespace, days: int, refused: bool
+) -> None:
+    settings.KEEP_RECEIPTS_DAYS = days
+    assert ids() == ({"livesale.E024"} if refused else set())
+
+
+@pytest.mark.parametrize(("days", "refused"), [(1, True), (13, True), (14, False), (0, False)])
+def test_a_log_that_goes_before_its_receipts(settings: SimpleNamespace, days: int, refused: bool) -> None:
+    settings.KEEP_LOG_DAYS = days
+    assert ids() == ({"livesale.E025"} if refused else set())
 
 
 @pytest.mark.parametrize(

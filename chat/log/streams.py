@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from chat.log import clock, store
 from chat.log.models import Event, Outbox, Stream, StreamHead
+from chat.log.transaction import RECEIPT_RETENTION
 
 NO_ID = UUID(int=0)
 # Seconds since then fit into the column until 2093.
@@ -136,6 +137,14 @@ def _plain(id_: UUID) -> UUID | str:
 def _id_of(moment: datetime) -> UUID:
     """The first of all ids of version 7 that were made at that moment."""
     return UUID(int=int(moment.timestamp() * 1000) << 80 | 7 << 76)
+
+
+def settled_before(older_than: datetime) -> UUID:
+    """Ids before this one need not be looked at again after `drop_receipts` has been through with `older_than`.
+
+    An id is taken only until it is `RECEIPT_RETENTION` old: what was accepted with an older one is past its time.
+    """
+    return _id_of(older_than - RECEIPT_RETENTION)
 
 
 def drop_promises(*, older_than: datetime, most: int) -> int:

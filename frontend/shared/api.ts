@@ -55,6 +55,11 @@ export async function signOut(): Promise<void> {
   await auth('DELETE', 'auth/session')
 }
 
+/** Give the password once more: the server wants to know who is sitting here. */
+export async function confirmPassword(password: string): Promise<void> {
+  await auth('POST', 'auth/reauthenticate', { password })
+}
+
 export async function askPasswordReset(email: string): Promise<void> {
   await auth('POST', 'auth/password/request', { email })
 }

@@ -51,6 +51,7 @@ class Error(msgspec.Struct, frozen=True):
 _STATUS = {
     "auth.required": 401,
     "auth.failed": 401,
+    "auth.confirm": 403,
     "key.invalid": 401,
     "key.above_ceiling": 403,
     "csrf.failed": 403,

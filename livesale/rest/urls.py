@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path, re_path
 
-from livesale.rest import docs, errors, keys, me, orders, rooms, shops, streams
+from livesale.rest import docs, errors, keys, me, orders, personal, rooms, shops, streams
 
 urlpatterns = [
     path("streams/<uuid:stream>/commands/<str:name>/", streams.CommandView.as_view()),
@@ -14,6 +14,8 @@ urlpatterns = [
     path("me/", me.MeView.as_view()),
     path("me/panel/", me.PanelView.as_view()),
     path("me/ticket/", me.TicketView.as_view()),
+    path("me/export/", personal.ExportView.as_view()),
+    path("me/erasure/", personal.ErasureView.as_view()),
     path("rooms/join/", rooms.JoinView.as_view()),
     path("rooms/<uuid:room>/", rooms.RoomView.as_view()),
     path("shops/", shops.ShopsView.as_view()),

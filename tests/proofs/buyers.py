@@ -39,6 +39,8 @@ class Book:
     wrong: list[str] = field(default_factory=list)
     # answers of all kinds, by the address that gave them
     answered: Counter[str] = field(default_factory=Counter)
+    # the numbers with which servers closed sockets; 1006 where they did so without a word
+    closed: list[int] = field(default_factory=list)
 
     def codes(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -93,7 +95,9 @@ class Buyer:
                     await self._begin(link)
                     while True:
                         self._hear(json.loads(await link.recv()))
-            except (OSError, ConnectionClosed, TimeoutError):
+            except (OSError, ConnectionClosed, TimeoutError) as lost:
+                if isinstance(lost, ConnectionClosed) and not self._ended:
+                    self.book.closed.append(lost.rcvd.code if lost.rcvd else 1006)
                 self._ready.clear()
                 self._at += 1
                 await asyncio.sleep(0.05)

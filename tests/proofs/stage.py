@@ -107,6 +107,18 @@ def drifts() -> list[str]:
     return [f"{d.kind} {d.subject}: expected {d.expected}, found {d.found}" for d in found()]
 
 
+def clock() -> int:
+    """The wall clock that processes tell their clients, in milliseconds."""
+    return int(time.time() * 1000)
+
+
+def pool_row(pool: str) -> dict[str, int]:
+    """A pool as the database has it."""
+    from commerce.stock.models import Pool
+
+    return dict(Pool.objects.values("stock", "held", "sold").get(id=pool))
+
+
 def buy_beside(
     streams: list[list[Any]], people: list[str], attempts: int, seed: int, cancels: float = 0.3
 ) -> dict[str, int]:

@@ -347,6 +347,10 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], ...]] = {
     ("patch", "me/"): (EVERYBODY,),
     ("get", "me/panel/"): (EVERYBODY,),
     ("post", "me/ticket/"): (EVERYBODY,),
+    ("get", "me/export/"): (EVERYBODY,),
+    ("get", "me/erasure/"): (EVERYBODY,),
+    ("post", "me/erasure/"): (EVERYBODY,),
+    ("delete", "me/erasure/"): (EVERYBODY,),
     ("post", "rooms/join/"): (EVERYBODY,),
     ("get", "rooms/<uuid:room>/"): (ANYBODY, INSIDE),
     ("post", "shops/"): (EVERYBODY,),
@@ -364,7 +368,7 @@ ROUTES: dict[tuple[str, str], tuple[frozenset[str], ...]] = {
 }
 METHODS = ("get", "post", "put", "patch", "delete")
 # Refused for what is sent, after it was asked who sends it.
-MISTAKES = {"body.wrong_type"}
+MISTAKES = {"body.wrong_type", "auth.confirm"}
 
 
 def routes() -> list[tuple[str, str]]:

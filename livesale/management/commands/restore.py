@@ -22,7 +22,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            count = backups.put_back(options["file"])
+            count, erased = backups.put_back(options["file"])
         except (backups.Failed, OSError) as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"restored; the epoch of {count} streams was raised. Now run `manage.py verify`.")
+        self.stdout.write(
+            f"restored; the epoch of {count} streams was raised, {erased} people were erased again. "
+            "Now run `manage.py verify`."
+        )

@@ -1,0 +1,45 @@
+"""Writers of messages beside the commands: what goes by itself, and what goes with its author."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from chat.messages.models import Message, MessageReport
+
+
+def thin_out(room_id: UUID, person_id: UUID, *, now: datetime, leave: int, slice_: int) -> int:
+    """Delete what a person has written in a room, the oldest first, until `leave` are left; returns how many went.
+
+    The room is not locked: nobody is told of it until the command that deletes the rest (`MessageBook.clear`) tells
+    of all. Pinned messages are left to it, too.
+    """
+    total = 0
+    while True:
+        left = Message.objects.filter(
+            room_id=room_id, author_id=person_id, deleted_at__isnull=True, pin__isnull=True
+        )
+        ids = list(left.order_by("at").values_list("id", flat=True)[: slice_ + leave])
+        ids = ids[: max(0, len(ids) - leave)][:slice_]
+        if not ids:
+            return total
+        total += Message.objects.filter(id__in=ids).update(text="", deleted_at=now)
+
+
+def drop_old(room_id: UUID, *, before: datetime, most: int) -> int:
+    """Remove a room's messages from before a moment, which no event names any more; what is pinned stays."""
+    old = Message.objects.filter(room_id=room_id, at__lt=before, pin__isnull=True).order_by("at")
+    ids = list(old.values_list("id", flat=True)[:most])
+    if ids:
+        with transaction.atomic():
+            # a pin that has come meanwhile keeps its message
+            free = list(
+                Message.objects.select_for_update(of=("self",), no_key=True)
+                .filter(id__in=ids, pin__isnull=True)
+                .values_list("id", flat=True)
+            )
+            MessageReport.objects.filter(message_id__in=free).delete()
+            Message.objects.filter(id__in=free)._raw_delete("default")
+    return len(ids)

@@ -1,0 +1,65 @@
+"""What a server may keep of a client's frames that nobody has read yet.
+
+uvicorn reads on only when the application does. daphne reads whatever comes into a queue without an end: while a
+handler waits for the database, a client could fill the memory. Here its connection is not read while too much waits, so
+that the rest stays on the client's side. The names are daphne's own; where they are not found nothing is bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+# Frames and bytes of them that may wait for one socket. Above either its connection is read no further, below half of
+# both it is again.
+FRAMES = 64
+BYTES = 256 * 1024
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+
+
+def bounded(receive: Receive, send: Any) -> Receive:
+    """A `receive` that reads no more from the connection than the application keeps up with."""
+    queue = getattr(receive, "__self__", None)
+    protocol = send.args[0] if isinstance(send, functools.partial) and send.args else None
+    transport = getattr(protocol, "transport", None)
+    if not isinstance(queue, asyncio.Queue) or not hasattr(transport, "pauseProducing"):
+        return receive
+    return Intake(queue, transport).receive
+
+
+class Intake:
+    """Counts what daphne puts into one socket's queue, and what is taken out."""
+
+    __slots__ = ("_bytes", "_paused", "_put", "_queue", "_transport")
+
+    def __init__(self, queue: asyncio.Queue[dict[str, Any]], transport: Any) -> None:
+        self._queue = queue
+        self._transport = transport
+        self._bytes = 0
+        self._paused = False
+        self._put = queue.put_nowait
+        queue.put_nowait = self._came  # type: ignore[method-assign]
+
+    def _came(self, message: dict[str, Any]) -> None:
+        self._bytes += _size(message)
+        self._put(message)
+        if not self._paused and (self._bytes > BYTES or self._queue.qsize() > FRAMES):
+            self._paused = True
+            self._transport.pauseProducing()
+
+    async def receive(self) -> dict[str, Any]:
+        message = await self._queue.get()
+        # what waited before we counted is the connect message, which has no size
+        self._bytes -= _size(message)
+        if self._paused and self._bytes <= BYTES // 2 and self._queue.qsize() <= FRAMES // 2:
+            self._paused = False
+            if not self._transport.disconnecting:
+                self._transport.resumeProducing()
+        return message
+
+
+def _size(message: dict[str, Any]) -> int:
+    return len(message.get("text") or message.get("bytes") or "")
