@@ -19,12 +19,10 @@ from chat.realtime.intake import bounded  # noqa: E402 - models exist only after
 from livesale.checks import before_serving  # noqa: E402
 from livesale.serving import server  # noqa: E402
 from livesale.upkeep.caretaker import Caretaker  # noqa: E402
-from livesale.upkeep.caretaker import Caretaker  # noqa: E402
 
 for message in before_serving():
     logging.getLogger(__name__).warning("%s", message)
 server.start()
-Caretaker().start()
 Caretaker().start()
 
 
