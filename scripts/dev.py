@@ -4,7 +4,9 @@
     demo [ARGS]         set up, build the pages, start the demo (no root, no server, no configuration)
     test [ARGS]         set up, fetch the real servers the tests use, run pytest on SQLite and on PostgreSQL
     proofs [ARGS]       the proofs in full size: 12,000 claims on 100 units, twenty kills; minutes
-    check               linters, types, import contracts, migrations, generated documents
+    check               linters, types, import contracts, security rules, migrations, generated documents
+    audit               ask the advisory services what is known of the locked versions (needs the internet)
+    fresh [ARGS]        a clone of the last commit with the newest versions that are allowed: does it serve?
     format              apply the formatter and the linter's safe fixes
     bench [ARGS]        every benchmark as a smoke test; `bench full` for the verdict, `bench orders` for one
     build [ARGS]        build the pages in frontend/
@@ -24,6 +26,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +37,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 LOCKS = ROOT / "requirements"
 FRONTEND = ROOT / "frontend"
+SOURCES = ("chat", "commerce", "livesale", "scripts", "manage.py")
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = (22, 12)  # what Vite and vitest ask for
 
@@ -349,6 +353,7 @@ def check(_args):
         ("ruff", "format", (BIN / "ruff", "format", "--check")),
         ("mypy", "types", (BIN / "mypy",)),
         ("import-linter", "who may import whom", (BIN / "lint-imports",)),
+        ("bandit", "security", (BIN / "bandit", "-q", "-c", "pyproject.toml", "-r", *SOURCES)),
         ("django", "migrations", (*manage, "makemigrations", "--check", "--dry-run")),
         ("django", "system check", (*manage, "check")),
         ("docs", "generated pages are current", (*manage, "generate_docs", "--check")),
@@ -362,6 +367,77 @@ def check(_args):
             failed.append(f"{tool} ({what})")
     print("check: failed: " + ", ".join(failed) if failed else "check: all passed", flush=True)
     return 1 if failed else 0
+
+
+def audit(_args):
+    """Advisories are asked of services on the internet: whoever cannot reach them has audited nothing, and is told."""
+    install("dev", "audit")
+    failed = False
+    for name in ("run", "dev", "node", "audit"):
+        lock = LOCKS / f"{name}.txt"
+        print(f"--- pip-audit: {lock.relative_to(ROOT)}", flush=True)
+        done = subprocess.run(
+            [
+                str(BIN / "pip-audit"),
+                "-f",
+                "json",
+                "--progress-spinner=off",
+                "--disable-pip",
+                "--require-hashes",
+                "-r",
+                str(lock),
+            ],
+            env=environment(),
+            capture_output=True,
+        )
+        complaints = audited(done.stdout.decode(), done.stderr.decode())
+        print("\n".join(complaints) or "nothing is known against them", flush=True)
+        failed = failed or bool(complaints)
+    print("--- npm audit: frontend/package-lock.json", flush=True)
+    if node_is_old():
+        install("node")
+    failed = bool(shown("npm", "audit", "--package-lock-only", cwd=FRONTEND)) or failed
+    return 1 if failed else 0
+
+
+def audited(report, errors):
+    """What pip-audit complains of. It counts a version of which its service knows nothing as clean; here it is not."""
+    try:
+        packages = json.loads(report)["dependencies"]
+    except (ValueError, KeyError):
+        return [
+            "the advisory service could not be asked: " + (errors.strip().splitlines() or ["no answer"])[-1]
+        ]
+    found = [
+        f"{p['name']} {p['version']}: {v['id']}, mended in {', '.join(v['fix_versions']) or 'no version yet'}"
+        for p in packages
+        for v in p.get("vulns", [])
+    ]
+    unknown = [p["name"] for p in packages if "skip_reason" in p]
+    if unknown:
+        found.append(
+            f"the advisory service knows nothing of {len(unknown)} of {len(packages)} packages ({unknown[0]}, …): "
+            "can it be reached from here?"
+        )
+    return found if packages else ["no package was looked at"]
+
+
+def fresh(args):
+    """What a newcomer gets who takes no lock: an upstream release that breaks us is seen here first."""
+    make_venv()
+    install_real_parts()
+    with tempfile.TemporaryDirectory(prefix="livesale-fresh-") as folder:
+        clone, python = Path(folder) / "livesale", Path(folder) / "venv" / PYTHON.relative_to(VENV)
+        with step("fresh: cloning the last commit"):
+            quietly("git", "clone", "-q", ROOT, clone)
+        with step("fresh: the newest versions that pyproject.toml allows"):
+            quietly(PYTHON, "-m", "venv", python.parent.parent)
+            quietly("uv", "pip", "install", "--python", python, ".", "--group", "test", cwd=clone)
+        shown("uv", "pip", "list", "--python", python, "--outdated")
+        quietly("uv", "pip", "check", "--python", python)
+        quietly(python, "manage.py", "makemigrations", "--check", "--dry-run", cwd=clone)
+        tests = args or ["tests/test_checks.py", "tests/rest/test_health.py", "tests/wire/test_frames.py"]
+        return shown(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=clone)
 
 
 def svelte_check():
@@ -431,6 +507,10 @@ def lock_recipes():
         [*compile_, "pyproject.toml", "--group", "dev", "-c", "requirements/run.txt"],
     )
     yield "requirements/node.txt", [*compile_, "--group", "pyproject.toml:node"]
+    yield (
+        "requirements/audit.txt",
+        [*compile_, "--group", "pyproject.toml:audit", "-c", "requirements/dev.txt"],
+    )
 
 
 def lock(args):
@@ -483,6 +563,8 @@ COMMANDS = {
     "demo": demo,
     "test": test,
     "check": check,
+    "audit": audit,
+    "fresh": fresh,
     "proofs": proofs,
     "format": format_code,
     "bench": bench,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("chat", "commerce", "livesale")
@@ -300,3 +302,77 @@ def test_a_call_to_the_outside_would_be_found() -> None:
     ):
         assert calls_out("x", ast.parse(said)), said
     assert not calls_out("x", ast.parse("from urllib.parse import urlsplit"))
+
+
+# --- suppressions -----------------------------------------------------------------------------------------------------
+
+HUSHED = re.compile(r"#\s*(?:ruff: )?(?:noqa|nosec|type: ignore|pragma)\b.*")
+# A linter's rule by name (a rule without one switches all off), and for those of security why it does not hold here.
+NAMED = re.compile(r"(noqa: [A-Z]+\d+|nosec B\d+|type: ignore\[|pragma: no cover)")
+OF_SECURITY = re.compile(r"\bS\d{3}\b|nosec")
+
+
+def hushed_without_reason(text: str) -> list[str]:
+    said = [found[0] for line in text.splitlines() if (found := HUSHED.search(line))]
+    return [
+        s
+        for s in said
+        if not NAMED.search(s) or (OF_SECURITY.search(s) and not re.search(r" - \w|  # (?!noqa|nosec)\w", s))
+    ]
+
+
+def test_whoever_switches_a_rule_off_says_which_and_why() -> None:
+    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    files += [*(ROOT / "scripts").glob("*.py"), ROOT / "manage.py"]
+    found = {str(path.relative_to(ROOT)): hushed_without_reason(path.read_text()) for path in files}
+    assert {path: said for path, said in found.items() if said} == {}
+
+
+def test_a_rule_switched_off_without_a_word_would_be_found() -> None:
+    for said in (
+        "x = 1  # noqa",
+        "x = 1  # noqa: S608",
+        "x  # nosec",
+        "x  # nosec B608",
+        "x  # type: ignore",
+    ):
+        assert hushed_without_reason(said), said
+    for said in ("x = 1  # noqa: S608 - names of ours", "x  # noqa: E402", "x  # nosec B105 - a path"):
+        assert not hushed_without_reason(said), said
+
+
+# --- the control ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("guard", "written"),
+    [
+        (test_no_value_is_written_into_sql, 'c.execute(f"SELECT a FROM b WHERE c = {body.text}")'),
+        (test_no_value_is_written_into_sql, "c.execute(\"DELETE FROM b WHERE c = '%s'\" % body.text)"),
+        (test_no_value_is_written_into_sql, 'c.execute("UPDATE b SET c = {}".format(body.text))'),
+        (test_money_is_whole_minor_units, "half = price_minor / 2"),
+        (test_money_is_whole_minor_units, "more = line.price_minor * 1.19"),
+        (test_money_is_whole_minor_units, "total = float(total_minor)"),
+        (test_money_is_whole_minor_units, "price_minor: float = 0"),
+        (test_money_is_whole_minor_units, "price = models.DecimalField(max_digits=9)"),
+        (test_one_clock, "at = datetime.now(UTC)"),
+        (test_one_clock, "at = timezone.now()"),
+        (test_one_clock, "at = models.DateTimeField(auto_now=True)"),
+        (test_one_clock, 'c.execute("SELECT now()")'),
+        (test_one_clock, 'c.execute("UPDATE b SET at = CURRENT_TIMESTAMP")'),
+        (test_kinds_of_events_are_written_down, "def f(b):\n    batch.emit(room, b.kind, {})"),
+        (test_kinds_of_events_are_written_down, "def f(b):\n    layer.group_send(g, {'type': b.kind})"),
+        (test_kinds_of_events_are_written_down, "event(kind, Body)"),
+        (test_nobody_makes_the_server_ask_an_address, "import requests"),
+    ],
+)
+def test_every_guard_finds_what_it_guards_against(
+    guard: Callable[[], None], written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = ("commerce/good.py", ast.parse("total_minor = 3 * price_minor"))
+    allowed = [(path, ast.parse("import socket")) for path in MAY_CALL_OUT]
+    monkeypatch.setitem(globals(), "sources", lambda: [*allowed, good])
+    guard()
+    monkeypatch.setitem(globals(), "sources", lambda: [*allowed, good, ("chat/bad.py", ast.parse(written))])
+    with pytest.raises(AssertionError):
+        guard()

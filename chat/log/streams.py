@@ -111,7 +111,7 @@ def drop_receipts(*, older_than: datetime, after: UUID = NO_ID, most: int = 100_
         upto = UUID(str(found[0])) if found else last
         condition = _TELLS_ITS_AGE_AND_IS_OF_NO_ORDER[connection.vendor]
         cursor.execute(
-            f"DELETE FROM receipt WHERE client_id > %s AND client_id <= %s AND at < %s AND {condition}",  # noqa: S608
+            f"DELETE FROM receipt WHERE client_id > %s AND client_id <= %s AND at < %s AND {condition}",  # noqa: S608 - names of ours, values are parameters
             [_plain(after), _plain(upto), store.stamp(older_than)],
         )
         gone: int = cursor.rowcount

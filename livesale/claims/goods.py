@@ -229,7 +229,7 @@ class Goods(Part):
                 taken.setdefault(some.terms.offer_id, []).append(some)
         condition, ids = any_of("o.pool_id", counts)
         rows = fetch(
-            "SELECT o.id, o.room_id, o.pool_id, o.pool_generation FROM offer o JOIN sale s ON s.id = o.sale_id "  # noqa: S608
+            "SELECT o.id, o.room_id, o.pool_id, o.pool_generation FROM offer o JOIN sale s ON s.id = o.sale_id "  # noqa: S608 - names of ours, values are parameters
             f"WHERE {condition} AND o.removed_at IS NULL AND s.state <> 'ended'",
             [ids],
             "uuui",

@@ -31,7 +31,7 @@ class Consents(Part):
         if self._wanted:
             condition, ids = any_of("id", self._wanted)
             table = User._meta.db_table
-            sql = f"SELECT id, name FROM {table} WHERE {condition} AND show_name_in_summaries"  # noqa: S608
+            sql = f"SELECT id, name FROM {table} WHERE {condition} AND show_name_in_summaries"  # noqa: S608 - names of ours, values are parameters
             self._named = dict(fetch(sql, [ids], "us"))
 
     def shown_name(self, person_id: UUID) -> str:

@@ -8,7 +8,7 @@ from allauth.account.models import EmailAddress
 
 from livesale.accounts.models import User
 
-PASSWORD = "a-quiet-evening"  # noqa: S105 - printed on the terminal, good for the demo only
+PASSWORD = "a-quiet-evening"  # nosec B105  # noqa: S105 - printed on the terminal, good for the demo only
 HOST = "host@demo.local"
 BUYER = "buyer@demo.local"
 MODERATOR = "moderator@demo.local"

@@ -39,7 +39,7 @@ def house_address() -> str | None:
             address = str(probe.getsockname()[0])
         except OSError:
             return None
-    return None if address.startswith("127.") or address == "0.0.0.0" else address  # noqa: S104 - compared
+    return None if address.startswith("127.") or address == "0.0.0.0" else address  # nosec B104  # noqa: S104 - compared
 
 
 def admit(origins: list[str], hosts: list[str]) -> None:

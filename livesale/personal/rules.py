@@ -21,7 +21,7 @@ class Rule(Enum):
     WHO = "a person by their id alone: who that is, only their own row says. Stays."
     OWN = "theirs. Exported, goes with them."
     KEPT = "theirs. Exported, goes with them as soon as no law keeps it."
-    SECRET = "what proves something; nobody is to read it. Not exported, goes with them."  # noqa: S105
+    SECRET = "what proves something; nobody is to read it. Not exported, goes with them."  # nosec B105  # noqa: S105 - a sentence
 
 
 class Ending(Enum):

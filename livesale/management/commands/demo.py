@@ -54,7 +54,7 @@ class Command(BaseCommand):
             raise CommandError(f"--crowd takes 0 to {MOST}.")
         if not 0 < options["port"] < 65536 or options["pace"] <= 0:
             raise CommandError("--port takes 1 to 65535, --pace a number above 0.")
-        host = "0.0.0.0" if options["lan"] else "127.0.0.1"  # noqa: S104 - asked for with --lan
+        host = "0.0.0.0" if options["lan"] else "127.0.0.1"  # nosec B104  # noqa: S104 - asked for with --lan
         place.check_port(host, options["port"])
         lock = place.only_one()
         try:
