@@ -6,6 +6,8 @@
     proofs [ARGS]       the proofs in full size: 12,000 claims on 100 units, twenty kills; minutes
     check               linters, types, import contracts, security rules, migrations, generated documents
     audit               ask the advisory services what is known of the locked versions (needs the internet)
+    side-by-side [--with REF]   an older version beside this one on one database under load; else the commit before
+                        the newest migration
     fresh [ARGS]        a clone of the last commit with the newest versions that are allowed: does it serve?
     format              apply the formatter and the linter's safe fixes
     bench [ARGS]        every benchmark as a smoke test; `bench full` for the verdict, `bench orders` for one
@@ -422,6 +424,15 @@ def audited(report, errors):
     return found if packages else ["no package was looked at"]
 
 
+def side_by_side(args):
+    install("dev")
+    install_real_parts()
+    if args[:1] == ["--with"] and len(args) > 1:
+        os.environ["SIDE_BY_SIDE_WITH"] = args[1]
+        args = args[2:]
+    return shown(PYTHON, "-m", "pytest", "-s", "-m", "heavy", "tests/proofs/test_side_by_side.py", *args)
+
+
 def fresh(args):
     """What a newcomer gets who takes no lock: an upstream release that breaks us is seen here first."""
     make_venv()
@@ -430,6 +441,8 @@ def fresh(args):
         clone, python = Path(folder) / "livesale", Path(folder) / "venv" / PYTHON.relative_to(VENV)
         with step("fresh: cloning the last commit"):
             quietly("git", "clone", "-q", ROOT, clone)
+        with step("fresh: the locked versions, and the pages"):
+            quietly(sys.executable, "scripts/dev.py", "build", cwd=clone)
         with step("fresh: the newest versions that pyproject.toml allows"):
             quietly(PYTHON, "-m", "venv", python.parent.parent)
             quietly("uv", "pip", "install", "--python", python, ".", "--group", "test", cwd=clone)
@@ -564,6 +577,7 @@ COMMANDS = {
     "test": test,
     "check": check,
     "audit": audit,
+    "side-by-side": side_by_side,
     "fresh": fresh,
     "proofs": proofs,
     "format": format_code,

@@ -45,8 +45,11 @@ class LiveProcess:
         folder: Path,
         application: str,
         server_args: tuple[str, ...],
+        code: Path = ROOT,
     ) -> None:
         self.server = server
+        # where the program lies: another version of it, perhaps
+        self._code = code
         self.port = port
         self.origin = self.base_url = f"http://{services.HOST}:{port}"
         self.ws_url = f"ws://{services.HOST}:{port}"
@@ -87,7 +90,7 @@ class LiveProcess:
             words = ["uvicorn", "--host", services.HOST, "--port", str(self.port), "--log-level", "warning"]
             words += [*self._server_args, self._application]
         self._program = services.Program(
-            [sys.executable, "-m", *words], log=self._log, env=self.env, cwd=ROOT
+            [sys.executable, "-m", *words], log=self._log, env=self.env, cwd=self._code
         )
 
     def wait_ready(self, seconds: float = 40.0) -> None:
@@ -163,10 +166,10 @@ def environment(
     return made | dict(env or {})
 
 
-def manage(env: Mapping[str, str], *words: str, seconds: float = 120.0) -> str:
+def manage(env: Mapping[str, str], *words: str, seconds: float = 120.0, code: Path = ROOT) -> str:
     """Run a management command in that environment; its output. Fails with the output when it fails."""
     command = [sys.executable, "manage.py", *words]
-    done = subprocess.run(command, cwd=ROOT, env=dict(env), capture_output=True, text=True, timeout=seconds)
+    done = subprocess.run(command, cwd=code, env=dict(env), capture_output=True, text=True, timeout=seconds)
     if done.returncode:
         raise RuntimeError(
             f"manage.py {' '.join(words)} ended with {done.returncode}\n{done.stdout}{done.stderr}"

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,13 +20,16 @@ from uuid import UUID
 class Stage:
     """The asking end. Calls take turns; what runs for long over there is asked of a stage of its own.
 
-    `module`: another one that offers its functions by `serve`.
+    `module`: another one that offers its functions by `serve`. `code`: where another version of all this lies.
     """
 
-    def __init__(self, env: Mapping[str, str], module: str = "tests.proofs.stage") -> None:
+    def __init__(
+        self, env: Mapping[str, str], module: str = "tests.proofs.stage", code: Path | None = None
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             env=dict(env),
+            cwd=code,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
