@@ -75,6 +75,9 @@ def test_old_events_go_with_their_texts_and_the_newest_stay(world: ShopWorld, mo
         old = say(world, 20, "old")
         world.do(world.room, "message.pin", message=old[3])
         world.do(world.room, "message.report", world.buyer, message=old[4], reason="a reason")
+        ahead = uuid7(int((clock.now() + timedelta(days=3650)).timestamp()), 0)
+        body = {"text": "by a clock that is ahead"}
+        execute(world.room, "message.send", body, actor_id=world.owner.id, client_id=ahead)
         time.advance(400 * 86_400)
         young = say_later(world, time, 80)
         counts = numbers()
@@ -91,8 +94,13 @@ def test_old_events_go_with_their_texts_and_the_newest_stay(world: ShopWorld, mo
         assert b"old 3" in snapshot
         assert b"later 79" in snapshot
         assert numbers().get("events", 0) == 0
+        # its receipt has to stay; that its text has gone is as it should be
+        assert Receipt.objects.filter(client_id=ahead).exists()
+        assert list(claim_drifts()) == []
+        lost = Message.objects.get(id=young[-1])
+        lost.delete()
+        assert [d.kind for d in claim_drifts()] == ["receipt.message_lost"]
     assert list(log_drifts()) == []
-    assert list(claim_drifts()) == []
     assert drifts() == []
 
 

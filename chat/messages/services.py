@@ -17,15 +17,18 @@ def thin_out(room_id: UUID, person_id: UUID, *, now: datetime, leave: int, slice
     of all. Pinned messages are left to it, too.
     """
     total = 0
+    all_left = Message.objects.filter(
+        room_id=room_id, author_id=person_id, deleted_at__isnull=True, pin__isnull=True
+    ).order_by("at")
+    left = all_left
     while True:
-        left = Message.objects.filter(
-            room_id=room_id, author_id=person_id, deleted_at__isnull=True, pin__isnull=True
-        )
-        ids = list(left.order_by("at").values_list("id", flat=True)[: slice_ + leave])
-        ids = ids[: max(0, len(ids) - leave)][:slice_]
-        if not ids:
+        rows = list(left.values_list("id", "at")[: slice_ + leave])
+        rows = rows[: max(0, len(rows) - leave)][:slice_]
+        if not rows:
             return total
-        total += Message.objects.filter(id__in=ids).update(text="", deleted_at=now)
+        total += Message.objects.filter(id__in=[id_ for id_, _ in rows]).update(text="", deleted_at=now)
+        # those before it are deleted: they need not be passed by again
+        left = all_left.filter(at__gte=rows[-1][1])
 
 
 def drop_old(room_id: UUID, *, before: datetime, most: int) -> int:

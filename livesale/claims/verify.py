@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
+
+from chat.log import clock
 from chat.log.models import Event, Receipt
 from chat.log.verify import Drift
 from chat.messages.models import Message
@@ -37,20 +41,24 @@ def _ids(answers: Iterable[dict[str, Any]], key: str) -> set[UUID]:
 
 
 def _receipts() -> Iterator[Drift]:
-    rows = Receipt.objects.order_by("client_id").values_list("client_id", "answer").iterator()
+    rows = Receipt.objects.order_by("client_id").values_list("client_id", "answer", "at").iterator()
+    # old texts go with the log; a receipt may stay longer, when its id says a time to come
+    kept_since = clock.now() - timedelta(days=settings.KEEP_LOG_DAYS) if settings.KEEP_LOG_DAYS else None
     for part in _slices(rows):
-        answers = [(client_id, answer.get("claim", answer)) for client_id, answer in part]
-        bodies = [answer for _, answer in answers]
+        answers = [(client_id, answer.get("claim", answer), at) for client_id, answer, at in part]
+        bodies = [answer for _, answer, _ in answers]
         lines = set(Line.objects.filter(id__in=_ids(bodies, "line")).values_list("id", flat=True))
         places = set(Waiting.objects.filter(id__in=_ids(bodies, "wait")).values_list("id", flat=True))
         messages = set(Message.objects.filter(id__in=_ids(bodies, "message")).values_list("id", flat=True))
-        for client_id, answer in answers:
+        for client_id, answer, at in answers:
             for key, known, what in (
                 ("line", lines, "line"),
                 ("wait", places, "place"),
                 ("message", messages, "message"),
             ):
                 value = answer.get(key)
+                if key == "message" and kept_since is not None and at < kept_since:
+                    continue
                 if isinstance(value, str) and UUID(value) not in known:
                     yield Drift(f"receipt.{what}_lost", f"receipt {client_id}", f"{what} {value}", "nothing")
 

@@ -22,8 +22,8 @@ BREATH = 0.05
 _LOCK = 0x6C697665_73616C65
 
 
-class _Ending(Exception):
-    """The process ends."""
+class _Ending(BaseException):
+    """The process ends; no failure of a chore."""
 
 
 @contextmanager
@@ -75,6 +75,6 @@ class Caretaker:
             except Error as error:
                 logger.warning("chores: %s", type(error).__name__)
             except Exception:
-                logger.exception("a chore failed; it is tried again")
+                logger.exception("the caretaker failed; it goes on")
             finally:
                 connection.close()

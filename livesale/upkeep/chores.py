@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
+from django.db import Error
 from django.utils.timezone import now as wall_clock
 
 from chat.log import clock, streams
@@ -20,6 +22,8 @@ from commerce.payments.services import drop_old_attempts
 from livesale.accounts.models import Ticket
 from livesale.personal import erasure
 from livesale.upkeep.models import Chore
+
+logger = logging.getLogger(__name__)
 
 # Rows of one transaction.
 SLICE = 1_000
@@ -54,7 +58,7 @@ def _repeated(slice_: Callable[[], int]) -> Iterator[int]:
 
 
 def _erasures(chore: Chore) -> Iterator[int]:
-    yield from _repeated(lambda: erasure.carry_out_due(most=1))
+    yield erasure.carry_out_due()
 
 
 def _log(chore: Chore) -> Iterator[int]:
@@ -151,7 +155,12 @@ def do_due(pause: Callable[[], None] = lambda: None) -> Counter[str]:
         last = done.get(kind.name)
         # a clock that was set back must not keep everything for ever
         if last is None or not now - kind.every < last <= now:
-            found[kind.name] = do(kind, pause)
+            try:
+                found[kind.name] = do(kind, pause)
+            except Error:
+                raise
+            except Exception:
+                logger.exception("the chore %s failed; it is tried again", kind.name)
     return found
 
 

@@ -17,6 +17,7 @@ from django.db import connection, models
 from django.test import Client, override_settings
 
 from chat.log import clock, pump, reading
+from chat.log.errors import busy
 from chat.log.models import Event, Receipt
 from chat.log.verify import drifts as log_drifts
 from chat.log.visibility import Viewer
@@ -27,6 +28,7 @@ from commerce.stock.models import Waiting
 from commerce.verify import drifts
 from livesale.accounts.identity import ProjectIdentities
 from livesale.accounts.models import User
+from livesale.backoffice.services import open_shop
 from livesale.logs import Json
 from livesale.personal import erasure, export, ledger
 from livesale.personal.models import Erasure
@@ -135,6 +137,18 @@ def test_a_person_gets_every_word_of_theirs_and_none_of_anybody_elses(place: Pla
         assert {row["id"] for row in data["orders"]} >= {str(o) for o in mine.orders}
         assert data["person"][0]["name"] == mine.said("name")
         assert data["format"] == "livesale.person"
+
+
+def test_a_text_that_was_deleted_is_not_in_the_file(place: Place) -> None:
+    gone, left = place.ada.messages[0], place.ada.messages[1]
+    place.do(place.room, "message.delete", message=gone)
+    data, text = file_of(place.ada.id)
+    told = {row["id"]: row for row in data["messages"]}
+    assert told[gone]["text"] == ""
+    assert told[gone]["deleted_at"] is not None
+    assert told[left]["text"] == place.ada.said("text-1")
+    # said in the other room, too
+    assert text.count(place.ada.said("text-0")) == 1
 
 
 def test_nothing_that_proves_who_one_is_leaves(place: Place) -> None:
@@ -447,6 +461,41 @@ def test_who_owns_a_shop_hands_it_over_first(place: Place) -> None:
     call_command("erase_person", str(place.owner.id), "--even-owner", stdout=io.StringIO())
     assert found_in_tables("ask-olga") == {}
     assert found_in_tables("Olga") == {}
+
+
+def test_who_has_opened_a_shop_meanwhile_stays_and_keeps_nobody_waiting(place: Place) -> None:
+    with clock.frozen() as time:
+        for who in (place.ada, place.bob):
+            erasure.ask(who.id)
+        open_shop(name="Of Ada", currency="EUR", owner_id=place.ada.id)
+        time.advance(8 * 86_400)
+        assert erasure.carry_out_due() == 1
+    assert User.objects.get(id=place.ada.id).is_active
+    assert not User.objects.get(id=place.bob.id).is_active
+
+
+def test_one_erasure_that_cannot_be_done_now_keeps_no_other_waiting(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = erasure.execute
+
+    def busy_for_ada(stream: UUID, name: str, body: Any, **more: Any) -> Any:
+        if body["person"] == place.ada.id:
+            raise busy()
+        return really(stream, name, body, **more)
+
+    with clock.frozen() as time:
+        for who in (place.ada, place.bob):
+            erasure.ask(who.id)
+        time.advance(8 * 86_400)
+        monkeypatch.setattr(erasure, "execute", busy_for_ada)
+        assert erasure.carry_out_due() == 1
+        assert Erasure.objects.get(person_id=place.ada.id).done_at is None
+        assert Erasure.objects.get(person_id=place.bob.id).done_at is not None
+        monkeypatch.setattr(erasure, "execute", really)
+        assert erasure.carry_out_due() == 1
+        assert Erasure.objects.get(person_id=place.ada.id).done_at is not None
+    assert not Message.objects.filter(author_id=place.ada.id).exclude(text="").exists()
 
 
 # --- after a restore --------------------------------------------------------------------------------------------------
