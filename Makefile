@@ -3,11 +3,13 @@
 PYTHON3 ?= python3
 ARGS ?=
 
-.PHONY: help demo test proofs check audit side-by-side fresh format bench build wheel messages lock clean
+.PHONY: help demo test proofs nemesis soak check audit side-by-side fresh format bench build wheel messages lock clean
 help: ; @$(PYTHON3) scripts/dev.py help
 demo: ; @$(PYTHON3) scripts/dev.py demo $(ARGS)
 test: ; @$(PYTHON3) scripts/dev.py test $(ARGS)
 proofs: ; @$(PYTHON3) scripts/dev.py proofs $(ARGS)
+nemesis: ; @$(PYTHON3) scripts/dev.py nemesis $(ARGS)
+soak: ; @$(PYTHON3) scripts/dev.py soak $(ARGS)
 check: ; @$(PYTHON3) scripts/dev.py check $(ARGS)
 audit: ; @$(PYTHON3) scripts/dev.py audit $(ARGS)
 side-by-side: ; @$(PYTHON3) scripts/dev.py side-by-side $(ARGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 
 # After this long the server ends whatever is unfinished, in seconds.
 PATIENCE = 20.0
+# The server has this long to end by itself, in seconds. Requests that it has cut off may leave threads behind that
+# wait for its loop for ever, and Python would wait for those.
+LAST = 8.0
 
 
 def before_the_server_ends(finish: Callable[[], Awaitable[None]]) -> None:
@@ -32,6 +36,10 @@ def before_the_server_ends(finish: Callable[[], Awaitable[None]]) -> None:
     tasks: set[asyncio.Task[None]] = set()
 
     def end() -> None:
+        # all that was taken is committed and told by now
+        last = threading.Timer(LAST, os._exit, (0,))
+        last.daemon = True
+        last.start()
         signal.signal(signal.SIGTERM, servers_own)
         signal.raise_signal(signal.SIGTERM)
 

@@ -16,6 +16,17 @@ __all__ = ["act", "delivery_option", "drifts", "ledger", "open_market", "person"
 PAGE = 20_000
 
 
+def totals() -> dict[str, int]:
+    """Counts of what serving processes count as well."""
+    from chat.log.models import StreamHead
+    from chat.messages.models import Message
+
+    return {
+        "events": sum(StreamHead.objects.values_list("seq", flat=True)),
+        "messages": Message.objects.count(),
+    }
+
+
 def quiet(seconds: float) -> list[int]:
     """Wait until nothing promised is due any more; what is due, and what was given up."""
     from chat.log.pump import waiting
@@ -82,6 +93,12 @@ def holds() -> list[str]:
             "OR min(m.running) < 0 OR max(m.running) > l.qty"
         )
         return [str(row) for row in cursor.fetchall()]
+
+
+def state_of_line(line: str) -> str:
+    from commerce.orders.models import Line
+
+    return Line.objects.values_list("state", flat=True).get(id=line)
 
 
 def overdue(seconds: float) -> int:

@@ -90,6 +90,7 @@ class Person:
         self._settle(client_id, lambda c: self.history.refuse(c, code))
 
     def _settle(self, client_id: str, note: Callable[[Command], None]) -> None:
+        """The answer to a command that may be open, or may have been answered before."""
         command = self.open.pop(client_id, None) or self.history.commands.get(client_id)
         if command is None:
             return
@@ -108,7 +109,11 @@ class Member(Person):
         super().__init__(crowd, person, at)
         self.name = name
         self.journals = {s: Journal(self.history, name, s, keep) for s in streams}
+        # streams that were asked for on this link, and those that are heard
+        self._asked: set[str] = set()
         self._inside: set[str] = set()
+        # commands that are on their way on this link: a second sending of one might be judged otherwise
+        self._sent: set[str] = set()
         self._auth: Body = {}
         self._link: ClientConnection | None = None
         self._ready = False
@@ -139,6 +144,8 @@ class Member(Person):
                 self.history.counts["links lost"] += 1
             self._link, self._ready = None, False
             self._inside.clear()
+            self._asked.clear()
+            self._sent.clear()
             self._at += self.chance.choice((1, 1, 2))
             await asyncio.sleep(self.chance.uniform(0.02, 0.4))
 
@@ -157,7 +164,8 @@ class Member(Person):
     async def _enter(self, link: ClientConnection) -> None:
         wanted = []
         for stream, journal in self.journals.items():
-            if stream not in self._inside:
+            if stream not in self._inside and stream not in self._asked:
+                self._asked.add(stream)
                 where: Body = {"stream": stream}
                 if journal.position is not None:
                     where |= {"after": journal.position, "epoch": journal.epoch}
@@ -194,6 +202,9 @@ class Member(Person):
         await link.send(json.dumps(frame))
 
     async def _send(self, link: ClientConnection, command: Command) -> None:
+        if link is not self._link or command.id in self._sent or command.id not in self.open:
+            return
+        self._sent.add(command.id)
         command.times += 1
         await self._say(
             link,
@@ -220,8 +231,10 @@ class Member(Person):
                 self.journals[frame["stream"]].events(frame)
             case "left":
                 self._inside.discard(frame["stream"])
+                self._asked.discard(frame["stream"])
                 self.history.counts[f"left: {frame['code']}"] += 1
             case "ack":
+                self._sent.discard(frame["id"])
                 self.acknowledged(frame["id"], frame["answer"], frame.get("repeated", False))
             case "error":
                 await self._hear_error(frame)
@@ -233,9 +246,11 @@ class Member(Person):
             raise EOFError
         if frame.get("temporary"):
             if frame.get("id"):
+                self._sent.discard(frame["id"])
                 wait = min(frame.get("retry_after") or 0.2, 3.0)
                 asyncio.get_running_loop().call_later(wait, self._once_more, frame["id"])
         elif frame.get("id"):
+            self._sent.discard(frame["id"])
             self.refused(frame["id"], frame["code"])
         else:
             self.history.blame("error", f"{self.name} was told {frame}")

@@ -61,18 +61,23 @@ class History:
     wrong: list[Wrong] = field(default_factory=list)
     # what happened often and is no fault: links lost, snapshots instead of replays, new tickets …
     counts: Counter[str] = field(default_factory=Counter)
+    longest: dict[str, float] = field(default_factory=dict)
 
     def new(self, person: str, stream: str, name: str, body: Body) -> Command:
         made = Command(str(uuid7()), person, stream, name, body, time.monotonic())
         self.commands[made.id] = made
         return made
 
+    def took(self, what: str, seconds: float) -> None:
+        self.longest[what] = max(seconds, self.longest.get(what, 0.0))
+
     def blame(self, kind: str, text: str, at: float = 0.0) -> None:
         self.wrong.append(Wrong(kind, text, at or time.monotonic()))
 
     def acknowledged(self, command: Command, answer: Body, repeated: bool) -> None:
         if command.refused:
-            self.blame("doubled", f"{command.name} {command.id} was refused, then carried out")
+            self.changed_its_mind(command)
+            command.answered_at = time.monotonic()
         elif command.answer is None:
             command.unheard = repeated
             command.answered_at = time.monotonic()
@@ -81,6 +86,17 @@ class History:
         elif not repeated:
             self.blame("doubled", f"{command.name} {command.id} was carried out twice")
         command.answer = answer
+
+    def changed_its_mind(self, command: Command) -> None:
+        """Refused, and carried out. Refusals are not kept: another sending of the id is judged anew.
+
+        So it may happen to a command that was sent to one process, and to another one while the first still had it.
+        """
+        if command.times > 1:
+            self.counts["refused by one process, carried out by another"] += 1
+        else:
+            self.blame("doubled", f"{command.name} {command.id} was refused, then carried out")
+        command.refused = ""
 
     def refuse(self, command: Command, code: str) -> None:
         if code == "server.error":

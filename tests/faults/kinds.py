@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -60,22 +63,36 @@ async def stop(on: Nemesis) -> None:
         seat.process.resume()
 
 
-@fault("app SIGTERM, one by one")
+@fault("app SIGTERM one by one")
 async def rolling(on: Nemesis) -> None:
     for seat in on.site.seats:
-        await asyncio.to_thread(seat.process.sigterm)
+        await _end(on, seat)
         await asyncio.to_thread(seat.process.start)
+
+
+async def _end(on: Nemesis, seat: Seat) -> None:
+    """SIGTERM; whoever does not end by itself within the time that a unit gives is to be blamed."""
+    began = time.monotonic()
+    os.kill(seat.process.pid, signal.SIGTERM)
+    while seat.process.running and time.monotonic() - began < 30:  # noqa: ASYNC110 - a process, not a task
+        await asyncio.sleep(0.05)
+    on.crowd.history.took(f"{seat.process.server} to end", time.monotonic() - began)
+    if seat.process.running:
+        on.crowd.history.blame("slow", f"{seat.name} had to be killed 30 s after SIGTERM")
+        # says in its log where each of its threads is
+        os.kill(seat.process.pid, signal.SIGABRT)
+    await asyncio.to_thread(seat.process.sigterm)
 
 
 @fault("app with a wrong clock")
 async def wrong_clock(on: Nemesis) -> None:
     seat = on.seat()
     seat.skew(on.chance.choice(SKEWS))
-    await asyncio.to_thread(seat.process.sigterm)
+    await _end(on, seat)
     await asyncio.to_thread(seat.process.start)
     await asyncio.sleep(on.chance.uniform(4, 8))
     seat.skew(None)
-    await asyncio.to_thread(seat.process.sigterm)
+    await _end(on, seat)
     seat.process.spawn()
 
 

@@ -118,7 +118,7 @@ async def _run(plan: Plan, site: Site, books: Stage, say: bool) -> Run:
         if not deck:
             deck = list(plan.only or kinds.FAULTS)
             chance.shuffle(deck)
-        blow = await _strike(deck.pop(), nemesis, probe, done.history)
+        blow = await strike(deck.pop(), nemesis, probe, done.history)
         done.blows.append(blow)
         if say:
             print(
@@ -147,7 +147,7 @@ def keep_logs(site: Site, done: Run) -> None:
     done.logs = str(folder)
 
 
-async def _strike(name: str, nemesis: kinds.Nemesis, probe: Probe, history: History) -> Blow:
+async def strike(name: str, nemesis: kinds.Nemesis, probe: Probe, history: History) -> Blow:
     began = time.monotonic()
     try:
         await kinds.FAULTS[name](nemesis)
@@ -205,6 +205,7 @@ def summary(done: Run) -> str:
         f"{sum(c.times > 1 for c in commands)} sent more than once, {done.repeated} repeated at the end",
         f"refused: {dict(refused.most_common(12))}",
         f"rows: {done.rows}",
+        f"longest, in seconds: { {what: round(took, 1) for what, took in history.longest.items()} }",
         f"on the way: {dict(history.counts.most_common(30))}",
     ]
     kinds_of_wrong = Counter(w.kind for w in history.wrong)

@@ -119,7 +119,7 @@ def open_site(
         channel_layer=channel_layer,
         origins=[f"http://{services.HOST}:{port}" for port in ports],
         processes=len(servers),
-        env={"METRICS_TOKEN": METRICS_TOKEN, **(env or {})},
+        env={"METRICS_TOKEN": METRICS_TOKEN, "PYTHONFAULTHANDLER": "1", **(env or {})},
     )
     with ExitStack() as stack:
         stack.callback(services.remove_folder, folder)

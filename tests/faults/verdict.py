@@ -58,7 +58,8 @@ def _answers(history: History, books: Stage) -> None:
             elif c.answer is not None and kept != c.answer:
                 history.blame("lost", f"{c.name} {c.id} has another answer than was heard", c.answered_at)
             elif c.refused and kept is not None:
-                history.blame("doubled", f"{c.name} {c.id} was refused and is there", c.answered_at)
+                history.changed_its_mind(c)
+                c.answer = kept
 
 
 def _rows(crowd: Crowd, books: Stage) -> dict[str, int]:
