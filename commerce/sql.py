@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import repeat
 from operator import is_
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import connection, models
@@ -25,14 +25,21 @@ Insert = Callable[[type[models.Model], Sequence[str], list[tuple[Any, ...]]], An
 """``insert(model, attribute names, rows)``: plain Python values; columns that are not named take their default."""
 
 
+@lru_cache
 def _postgres() -> bool:
+    # asked dozens of times per batch, and the same as long as the process lives
     return connection.vendor == "postgresql"
+
+
+def link() -> Any:
+    """Where statements go past the cursors: PostgreSQL only."""
+    return cast(Any, connection).link
 
 
 def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
     """A condition "column is one of these ids" with exactly one parameter, however many ids there are."""
     if _postgres():
-        return f"{column} = ANY(%s::uuid[])", _literal("u", list(ids))
+        return f"{column} = ANY(%s::uuid[])", link().array("uuid", list(ids))
     return f"{column} IN (SELECT value FROM json_each(%s))", json.dumps([i.hex for i in ids])
 
 
@@ -44,7 +51,7 @@ def id_rows(alias: str, names: Sequence[str], rows: Sequence[tuple[UUID, ...]]) 
     if _postgres():
         columns = dict(zip(names, zip(*rows, strict=True), strict=True))
         once = {name: ids[0] for name, ids in columns.items() if name != names[0] and same(ids)}
-        many = {name: _literal("u", ids) for name, ids in columns.items() if name not in once}
+        many = {name: link().array("uuid", ids) for name, ids in columns.items() if name not in once}
         picked = "".join(f", %s::uuid AS {name}" for name in once)
         arrays = ", ".join(["%s::uuid[]"] * len(many))
         source = f"unnest({arrays}) WITH ORDINALITY AS v({', '.join(many)}, at)"
@@ -83,12 +90,29 @@ _READ_SQLITE: dict[str, Callable[[Any], Any]] = {"u": _uuid, "t": _when, "j": _j
 _READ_POSTGRES: dict[str, Callable[[Any], Any]] = {"j": _json}
 
 
-def fetch(sql: str, params: Sequence[Any], kinds: str) -> list[tuple[Any, ...]]:
-    """Run one SELECT. ``kinds`` has a letter per column: u uuid, t time, j JSON, b bool, anything else as it comes."""
+Rows = list[tuple[Any, ...]]
+
+
+def ask(sql: str, params: Sequence[Any], kinds: str) -> Callable[[], Rows]:
+    """Begin one SELECT; what is returned waits for its rows. On PostgreSQL, what is asked in a row travels together.
+
+    ``kinds`` has a letter per column: u uuid, t time, j JSON, b bool, anything else as it comes.
+    """
+    if _postgres():
+        asked = link().ask(sql, params)
+        return lambda: _convert(asked.rows(), kinds, _READ_POSTGRES)
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    readers = _READ_POSTGRES if _postgres() else _READ_SQLITE
+        found = _convert(cursor.fetchall(), kinds, _READ_SQLITE)
+    return lambda: found
+
+
+def fetch(sql: str, params: Sequence[Any], kinds: str) -> Rows:
+    """Run one SELECT and wait for its rows; see `ask`."""
+    return ask(sql, params, kinds)()
+
+
+def _convert(rows: Rows, kinds: str, readers: dict[str, Callable[[Any], Any]]) -> Rows:
     converters = [(at, readers[kind]) for at, kind in enumerate(kinds) if kind in readers]
     if not converters or not rows:
         return rows
@@ -100,39 +124,21 @@ def fetch(sql: str, params: Sequence[Any], kinds: str) -> list[tuple[Any, ...]]:
 
 @lru_cache(maxsize=256)
 def _columns(model: type[models.Model], names: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    """(quoted column, PostgreSQL array type, kind letter) of each named attribute."""
+    """(quoted column, PostgreSQL type, kind letter) of each named attribute."""
     quote = connection.ops.quote_name
     by_name = {field.attname: field for field in model._meta.concrete_fields}
     found = []
     for name in names:
         field = by_name[name]
         internal = (field.target_field if isinstance(field, models.ForeignKey) else field).get_internal_type()
-        array, letter = {
-            "UUIDField": ("uuid[]", "u"),
-            "DateTimeField": ("timestamptz[]", "t"),
-            "JSONField": ("jsonb[]", "j"),
-            "BooleanField": ("boolean[]", "i"),
-        }.get(str(internal), ("bigint[]", "i") if "Integer" in internal else ("text[]", "s"))
-        found.append((quote(str(field.column)), array, letter))
+        db_type, letter = {
+            "UUIDField": ("uuid", "u"),
+            "DateTimeField": ("timestamptz", "t"),
+            "JSONField": ("jsonb", "j"),
+            "BooleanField": ("boolean", "i"),
+        }.get(str(internal), ("bigint", "i") if "Integer" in internal else ("text", "s"))
+        found.append((quote(str(field.column)), db_type, letter))
     return found
-
-
-def _literal(letter: str, values: Sequence[Any]) -> str:
-    """A PostgreSQL array as text. The driver's own lists cost several microseconds per element."""
-    if letter == "u":
-        try:
-            # all digits in one go cost a seventh of a `.hex` per id
-            return "{" + b"".join([value.int.to_bytes(16) for value in values]).hex(",", 16) + "}"
-        except AttributeError:
-            texts: Iterable[str] = ["NULL" if value is None else f"{value.int:032x}" for value in values]
-    elif letter == "i":
-        texts = ["NULL" if value is None else str(value) for value in values]
-    else:
-        quoted: dict[Any, str] = {None: "NULL"}
-        for value in set(values) - {None}:
-            quoted[value] = '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
-        texts = (quoted[value] for value in values)
-    return "{" + ",".join(texts) + "}"
 
 
 def _adapt(letter: str, values: Sequence[Any]) -> list[Any]:
@@ -143,11 +149,11 @@ def _adapt(letter: str, values: Sequence[Any]) -> list[Any]:
             if id(value) not in texts:
                 texts[id(value)] = json.dumps(value)
         return [texts[id(value)] for value in values]
-    if letter == "t":
+    if letter == "t" and not _postgres():
         seen: dict[Any, Any] = {None: None}
         for value in values:
             if value not in seen:
-                seen[value] = value.isoformat() if _postgres() else stamp(value)
+                seen[value] = stamp(value)
         return [seen[value] for value in values]
     if letter == "u" and not _postgres():
         if same(values):
@@ -169,16 +175,16 @@ def _source(columns: list[tuple[str, str, str]], data: list[list[Any]]) -> tuple
     expressions: list[str] = []
     constants: list[Any] = []
     arrays: list[tuple[str, Any]] = []
-    for at, ((_, array, letter), values) in enumerate(zip(columns, data, strict=True)):
+    for at, ((_, db_type, letter), values) in enumerate(zip(columns, data, strict=True)):
         if at and (same(values) or (letter != "u" and values.count(values[0]) == len(values))):
-            expressions.append(f"%s::{array[:-2]}")
+            expressions.append(f"%s::{db_type}")
             constants.append(values[0])
         else:
-            arrays.append((array, _literal(letter, values)))
+            arrays.append((db_type, link().array(db_type, values)))
             expressions.append(f"v.a{len(arrays)}")
     names = ", ".join(f"a{at}" for at in range(1, len(arrays) + 1))
-    source = f"unnest({', '.join(f'%s::{array}' for array, _ in arrays)}) AS v({names})"
-    return expressions, source, [*constants, *(literal for _, literal in arrays)]
+    source = f"unnest({', '.join(f'%s::{db_type}[]' for db_type, _ in arrays)}) AS v({names})"
+    return expressions, source, [*constants, *(values for _, values in arrays)]
 
 
 def insert_rows(model: type[models.Model], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
@@ -192,15 +198,13 @@ def insert_rows(model: type[models.Model], names: Sequence[str], rows: list[tupl
     ]
     table = connection.ops.quote_name(model._meta.db_table)
     listed = ", ".join(column for column, _, _ in columns)
+    if _postgres():
+        values, source, params = _source(columns, data)
+        link().write(f"INSERT INTO {table} ({listed}) SELECT {', '.join(values)} FROM {source}", params)
+        return
+    marks = ", ".join(["%s"] * len(columns))
     with connection.cursor() as cursor:
-        if _postgres():
-            values, source, params = _source(columns, data)
-            cursor.execute(f"INSERT INTO {table} ({listed}) SELECT {', '.join(values)} FROM {source}", params)
-        else:
-            marks = ", ".join(["%s"] * len(columns))
-            cursor.executemany(
-                f"INSERT INTO {table} ({listed}) VALUES ({marks})", list(zip(*data, strict=True))
-            )
+        cursor.executemany(f"INSERT INTO {table} ({listed}) VALUES ({marks})", list(zip(*data, strict=True)))
 
 
 def update_rows(
@@ -208,7 +212,8 @@ def update_rows(
 ) -> None:
     """One UPDATE for many rows ``(id, new values…, expected old values…)``.
 
-    Raises `Conflict` when a row is missing or does not hold the expected old values.
+    Raises `Conflict` when a row is missing or does not hold the expected old values: at once or, on PostgreSQL, with
+    the next answer, at the latest before the COMMIT.
     """
     if not rows:
         return
@@ -219,37 +224,45 @@ def update_rows(
     ]
     table = connection.ops.quote_name(model._meta.db_table)
     new, old = columns[1 : 1 + len(sets)], columns[1 + len(sets) :]
+
+    def conflict() -> Conflict:
+        return Conflict(f"{model._meta.label}: not all of {len(rows)} rows were as they were read")
+
+    if _postgres():
+        values, source, params = _source(columns, data)
+        # every expression once, in the order of the columns: parameters are positional
+        inner = ", ".join(f"{value} AS v{at}" for at, value in enumerate(values))
+        assign = ", ".join(f"{column} = w.v{at}" for at, (column, _, _) in enumerate(new, 1))
+        guard = "".join(
+            f" AND t.{column} IS NOT DISTINCT FROM w.v{at}"
+            for at, (column, _, _) in enumerate(old, 1 + len(new))
+        )
+        sql = f"UPDATE {table} AS t SET {assign} FROM (SELECT {inner} FROM {source}) AS w WHERE t.id = w.v0{guard}"
+        link().write(sql, params, must=len(rows), otherwise=conflict)
+        return
+    assign = ", ".join(f"{column} = %s" for column, _, _ in new)
+    guard = "".join(f" AND {column} IS %s" for column, _, _ in old)
+    order = [*data[1 : 1 + len(sets)], data[0], *data[1 + len(sets) :]]
     with connection.cursor() as cursor:
-        if _postgres():
-            values, source, params = _source(columns, data)
-            # every expression once, in the order of the columns: parameters are positional
-            inner = ", ".join(f"{value} AS v{at}" for at, value in enumerate(values))
-            assign = ", ".join(f"{column} = w.v{at}" for at, (column, _, _) in enumerate(new, 1))
-            guard = "".join(
-                f" AND t.{column} IS NOT DISTINCT FROM w.v{at}"
-                for at, (column, _, _) in enumerate(old, 1 + len(new))
-            )
-            cursor.execute(
-                f"UPDATE {table} AS t SET {assign} FROM (SELECT {inner} FROM {source}) AS w WHERE t.id = w.v0{guard}",
-                params,
-            )
-        else:
-            assign = ", ".join(f"{column} = %s" for column, _, _ in new)
-            guard = "".join(f" AND {column} IS %s" for column, _, _ in old)
-            order = [*data[1 : 1 + len(sets)], data[0], *data[1 + len(sets) :]]
-            cursor.executemany(
-                f"UPDATE {table} SET {assign} WHERE id = %s{guard}", list(zip(*order, strict=True))
-            )
+        cursor.executemany(
+            f"UPDATE {table} SET {assign} WHERE id = %s{guard}", list(zip(*order, strict=True))
+        )
         if cursor.rowcount != len(rows):
-            raise Conflict(
-                f"{model._meta.label}: {cursor.rowcount} of {len(rows)} rows were as they were read"
-            )
+            raise conflict()
 
 
 def lock_rows(model: type[models.Model], ids: Iterable[UUID]) -> None:
-    """Lock rows in the order of their ids until the transaction ends. Nothing on SQLite: BEGIN IMMEDIATE did it."""
+    """Lock rows in the order of their ids until the transaction ends. Nothing on SQLite: BEGIN IMMEDIATE did it.
+
+    What is asked afterwards is answered when they are locked.
+    """
     if _postgres():
         condition, param = any_of("id", ids)
         table = connection.ops.quote_name(model._meta.db_table)
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT id FROM {table} WHERE {condition} ORDER BY id FOR NO KEY UPDATE", [param])
+        link().ask(f"SELECT id FROM {table} WHERE {condition} ORDER BY id FOR NO KEY UPDATE", [param])
+
+
+def settle() -> None:
+    """Wait for every write on its way. Raises what it raised: inside of the block that it is to fail."""
+    if _postgres():
+        link().settle()

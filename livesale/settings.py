@@ -103,6 +103,7 @@ def _database() -> dict[str, Any]:
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
         }
     else:
+        config["ENGINE"] = "livesale.postgres"
         # a database host that vanished without a word is noticed in seconds: the lane would wait for it for ever
         config.setdefault("OPTIONS", {}).update(
             connect_timeout=5,
@@ -110,6 +111,8 @@ def _database() -> dict[str, Any]:
             keepalives_interval=2,
             keepalives_count=3,
             tcp_user_timeout=10_000,
+            # no, behind a pooler that gives every transaction another session
+            prepares=env.bool("DATABASE_PREPARES", default=True),
         )
     return config
 

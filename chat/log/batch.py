@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
@@ -125,11 +125,16 @@ class Part:
     def __init__(self, batch: Batch) -> None:
         self.batch = batch
 
-    def lock(self) -> None:
-        """Lock the declared rows, sorted by id."""
+    def lock(self) -> bool:
+        """Lock the declared rows, sorted by id; whether there were any."""
+        return False
 
-    def load(self, now: datetime) -> None:
-        """Read everything declared, set-based, in statements after the locks."""
+    def load(self, now: datetime) -> Iterator[None] | None:
+        """Read everything declared, set-based, in statements after the locks.
+
+        As a generator: `yield` between asking and reading the answers, so that all parts' questions travel together.
+        """
+        return None
 
     def finish(self, now: datetime) -> None:
         """After the last decision: emit what sums the batch up."""

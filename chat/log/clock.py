@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from django.db import connection
+
+from chat.log import store
 
 _frozen: datetime | None = None
 # By how many seconds the database's clock is ahead of this machine's, as it was found last.
@@ -21,16 +23,25 @@ def now() -> datetime:
 
     SQLite has no server, so its clock is the one process's own.
     """
+    return ask()()
+
+
+def ask() -> Callable[[], datetime]:
+    """Begin to ask what time it is; what is returned waits for the answer, given after what was asked before."""
     if _frozen is not None:
-        return _frozen
+        moment = _frozen
+        return lambda: moment
     if connection.vendor == "postgresql":
-        asked = time.time()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            moment: datetime = cursor.fetchone()[0]
-        _compare(moment, asked, time.time())
-        return moment.astimezone(UTC)
-    return datetime.now(UTC)
+        began = time.time()
+        asked = store.ask("SELECT clock_timestamp()", [], "t")
+
+        def answer() -> datetime:
+            found: datetime = asked()[0][0]
+            _compare(found, began, time.time())
+            return found.astimezone(UTC)
+
+        return answer
+    return lambda: datetime.now(UTC)
 
 
 def _compare(moment: datetime, asked: float, answered: float) -> None:

@@ -25,7 +25,7 @@ def pass_on(requests: Sequence[Request]) -> list[Request]:
     if not refused:
         return list(requests)
     try:
-        receipts = store.find_receipts([requests[at] for at in refused])
+        receipts = store.find_receipts([requests[at] for at in refused])()
     except Error as error:
         # nobody is turned away who might have an answer
         logger.warning("gates stay open: %s", type(error).__name__)

@@ -17,7 +17,9 @@ from chat.log.batch import Head, Promise, Request, encode
 from chat.log.models import Outbox, Receipt, StreamHead
 
 
+@cache
 def _is_postgres() -> bool:
+    # asked dozens of times per batch, and the same as long as the process lives
     return connection.vendor == "postgresql"
 
 
@@ -52,18 +54,15 @@ _READ_SQLITE: dict[str, Callable[[Any], Any]] = {"u": _uuid, "t": _moment, "j": 
 _READ_POSTGRES: dict[str, Callable[[Any], Any]] = {"j": _loaded}
 
 
-def _uuid_array(ids: Iterable[UUID | None]) -> str:
-    """A PostgreSQL array as text. All digits in one go cost a seventh of a `.hex` per id."""
-    try:
-        return "{" + b"".join([i.int.to_bytes(16) for i in ids]).hex(",", 16) + "}"  # type: ignore[union-attr]
-    except AttributeError:
-        return "{" + ",".join(["NULL" if i is None else f"{i.int:032x}" for i in ids]) + "}"
+def link() -> Any:
+    """Where statements go past the cursors: PostgreSQL only."""
+    return cast(Any, connection).link
 
 
 def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
     """A condition "column is one of these ids" with exactly one parameter, however many ids there are."""
     if _is_postgres():
-        return f"{column} = ANY(%s::uuid[])", _uuid_array(ids)
+        return f"{column} = ANY(%s::uuid[])", link().array("uuid", list(ids))
     return f"{column} IN (SELECT value FROM json_each(%s))", json.dumps([i.hex for i in ids])  # noqa: S608 - a name of ours
 
 
@@ -72,12 +71,29 @@ def stamp(value: datetime) -> Any:
     return value if _is_postgres() else str(value.astimezone(UTC).replace(tzinfo=None))
 
 
-def fetch(sql: str, params: Sequence[Any], kinds: str) -> list[tuple[Any, ...]]:
-    """Run one SELECT. `kinds` has a letter per column: u uuid, t time, j JSON, b bool, anything else as it comes."""
+Rows = list[tuple[Any, ...]]
+
+
+def ask(sql: str, params: Sequence[Any], kinds: str) -> Callable[[], Rows]:
+    """Begin one SELECT; what is returned waits for its rows. On PostgreSQL, what is asked in a row travels together.
+
+    `kinds` has a letter per column: u uuid, t time, j JSON, b bool, anything else as it comes.
+    """
+    if _is_postgres():
+        asked = link().ask(sql, params)
+        return lambda: _convert(asked.rows(), kinds, _READ_POSTGRES)
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    readers = _READ_POSTGRES if _is_postgres() else _READ_SQLITE
+        found = _convert(cursor.fetchall(), kinds, _READ_SQLITE)
+    return lambda: found
+
+
+def fetch(sql: str, params: Sequence[Any], kinds: str) -> Rows:
+    """Run one SELECT and wait for its rows; see `ask`."""
+    return ask(sql, params, kinds)()
+
+
+def _convert(rows: Rows, kinds: str, readers: dict[str, Callable[[Any], Any]]) -> Rows:
     converters = [(at, readers[kind]) for at, kind in enumerate(kinds) if kind in readers]
     if not converters or not rows:
         return rows
@@ -94,25 +110,13 @@ def _json_text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else encode(value).decode()
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-# How one value of a column is written: as a parameter, and inside a PostgreSQL array literal. The driver's own lists
-# cost several microseconds per element.
+# How one value of a column is written.
 _SQLITE: dict[str, Callable[[Any], Any]] = {
     "u": lambda v: v.hex,
     "t": lambda v: str(v.astimezone(UTC).replace(tzinfo=None)),
     "j": _json_text,
 }
 _POSTGRES: dict[str, Callable[[Any], Any]] = {"j": _json_text}
-_ELEMENT: dict[str, Callable[[Any], str]] = {
-    "t": lambda v: _quoted(v.isoformat()),
-    "s": _quoted,
-    "i": str,
-}
-# Between JSON texts, which never hold a control character as it is: an array literal would have to quote every quote.
-_BETWEEN = 0x1F
 
 
 @cache
@@ -162,16 +166,14 @@ def insert_rows(
     sql, kinds = _columns(model, tuple(names))
     columns = list(zip(*rows, strict=True))
     end = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
+    if _is_postgres():
+        source, params = _postgres_source(kinds, columns)
+        link().write(sql + source + end, params)
+        return
+    values = [_sqlite_values(letter, values) for (letter, _), values in zip(kinds, columns, strict=True)]
+    marks = ", ".join(["%s"] * len(kinds))
     with connection.cursor() as cursor:
-        if _is_postgres():
-            source, params = _postgres_source(kinds, columns)
-            cursor.execute(sql + source + end, params)
-        else:
-            values = [
-                _sqlite_values(letter, values) for (letter, _), values in zip(kinds, columns, strict=True)
-            ]
-            marks = ", ".join(["%s"] * len(kinds))
-            cursor.executemany(f"{sql}VALUES ({marks}){end}", list(zip(*values, strict=True)))
+        cursor.executemany(f"{sql}VALUES ({marks}){end}", list(zip(*values, strict=True)))
 
 
 def _same(values: Sequence[Any]) -> bool:
@@ -187,41 +189,34 @@ def _sqlite_values(letter: str, values: Sequence[Any]) -> Sequence[Any]:
     return [None if value is None else convert(value) for value in values]
 
 
-def _array(letter: str, values: Sequence[Any]) -> str:
-    if letter == "u":
-        return _uuid_array(values)
-    element = _ELEMENT[letter]
-    return "{" + ",".join(["NULL" if v is None else element(v) for v in values]) + "}"
-
-
 def _postgres_source(
     kinds: Sequence[tuple[str, str]], columns: Sequence[Sequence[Any]]
 ) -> tuple[str, list[Any]]:
     """SELECT … FROM unnest(…): an array per column whose values differ."""
     picks: list[str] = []
     constants: list[Any] = []
-    arrays: list[str] = []
-    literals: list[str] = []
+    arrays: list[tuple[str, Any]] = []
     for at, ((letter, db_type), values) in enumerate(zip(kinds, columns, strict=True)):
+        convert = _POSTGRES.get(letter)
         # the first column is always an array: it says how many rows there are
         if at and _same(values):
-            convert = _POSTGRES.get(letter)
             value = values[0] if convert is None or values[0] is None else convert(values[0])
             picks.append(f"%s::{db_type}")
             constants.append(value)
             continue
-        name = f"v.a{len(arrays) + 1}"
-        if letter == "j":
-            literals.append(chr(_BETWEEN).join(["" if v is None else _json_text(v) for v in values]))
-            arrays.append(f"string_to_array(%s, chr({_BETWEEN}), '')")
-            picks.append(f"{name}::{db_type}")
-        else:
-            literals.append(_array(letter, values))
-            arrays.append(f"%s::{db_type}[]")
-            picks.append(name)
+        if convert is not None:
+            values = [None if value is None else convert(value) for value in values]
+        arrays.append((db_type, link().array(db_type, values)))
+        picks.append(f"v.a{len(arrays)}")
+    unnested = ", ".join(f"%s::{db_type}[]" for db_type, _ in arrays)
     names = ", ".join(f"a{at}" for at in range(1, len(arrays) + 1))
+<<<<<<< HEAD
     source = f"SELECT {', '.join(picks)} FROM unnest({', '.join(arrays)}) AS v({names})"  # noqa: S608 - names of ours, values are parameters
     return source, [*constants, *literals]
+=======
+    source = f"SELECT {', '.join(picks)} FROM unnest({unnested}) AS v({names})"  # noqa: S608
+    return source, [*constants, *(values for _, values in arrays)]
+>>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
 
 
 # --- heads --------------------------------------------------------------------------------------------------------
@@ -230,13 +225,20 @@ _HEADS = (
     "SELECT h.stream_id, h.seq, h.epoch, s.kind, s.tenant_id FROM stream_head h JOIN stream s ON s.id = h.stream_id "
     "WHERE "
 )
-_WAITING = "WITH waiting AS MATERIALIZED (SELECT set_config('lock_timeout', %s, true)) "
+# For the rest of the transaction. Its statements are the same each time and find their rows by an index: they are
+# planned once, and never for the few rows that a table had at that moment.
+_WAITING = (
+    "WITH waiting AS MATERIALIZED (SELECT set_config('lock_timeout', %s, true), "
+    "set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true)) "
+)
 
 
 def lock_heads(
     stream_ids: Iterable[UUID], *, skip_locked: bool, lock_wait_ms: int | None = None
-) -> dict[UUID, Head]:
-    """Lock stream heads in id order and read them. With `skip_locked`, those that others hold are left out.
+) -> Callable[[], dict[UUID, Head]]:
+    """Begin to lock stream heads in id order; what is returned waits and reads them.
+
+    With `skip_locked`, those that others hold are left out.
 
     `lock_wait_ms` bounds the wait for every lock that the transaction takes from here on.
     """
@@ -250,7 +252,8 @@ def lock_heads(
             params.insert(0, f"{lock_wait_ms}ms")
         if skip_locked:
             sql += " SKIP LOCKED"
-    return {row[0]: Head(*row[1:]) for row in fetch(sql, params, "uiisu")}
+    asked = ask(sql, params, "uiisu")
+    return lambda: {row[0]: Head(*row[1:]) for row in asked()}
 
 
 def existing_streams(stream_ids: Iterable[UUID]) -> set[UUID]:
@@ -262,30 +265,40 @@ def write_heads(new_seqs: dict[UUID, int]) -> None:
     """Store the last number given of each locked stream."""
     if not new_seqs:
         return
+    if _is_postgres():
+        array = link().array
+        link().write(
+            "UPDATE stream_head h SET seq = n.seq FROM unnest(%s::uuid[], %s::bigint[]) AS n(id, seq) "
+            "WHERE h.stream_id = n.id",
+            [array("uuid", [*new_seqs]), array("bigint", [*new_seqs.values()])],
+        )
+        return
     with connection.cursor() as cursor:
-        if _is_postgres():
-            cursor.execute(
-                "UPDATE stream_head h SET seq = n.seq FROM unnest(%s::uuid[], %s::bigint[]) AS n(id, seq) "
-                "WHERE h.stream_id = n.id",
-                [list(new_seqs.keys()), list(new_seqs.values())],
-            )
-        else:
-            cursor.executemany(
-                "UPDATE stream_head SET seq = %s WHERE stream_id = %s",
-                [(seq, stream_id.hex) for stream_id, seq in new_seqs.items()],
-            )
+        cursor.executemany(
+            "UPDATE stream_head SET seq = %s WHERE stream_id = %s",
+            [(seq, stream_id.hex) for stream_id, seq in new_seqs.items()],
+        )
 
 
 # --- receipts -----------------------------------------------------------------------------------------------------
 
 
-def find_receipts(requests: Sequence[Request]) -> dict[tuple[int, int], tuple[str, dict[str, Any]]]:
-    """The stored answers of these requests: {`Request.key`: (fingerprint, answer)}."""
+Receipts = dict[tuple[int, int], tuple[str, dict[str, Any]]]
+
+
+def find_receipts(requests: Sequence[Request]) -> Callable[[], Receipts]:
+    """Begin to look for stored answers; what is returned waits for them: {`Request.key`: (fingerprint, answer)}."""
     if not requests:
-        return {}
+        return dict
     condition, ids = any_of("client_id", [r.client_id for r in requests])
+<<<<<<< HEAD
     sql = f"SELECT client_id, actor_id, fingerprint, answer FROM receipt WHERE {condition}"  # noqa: S608 - names of ours, values are parameters
     return {(c.int, a.int): (f, x) for c, a, f, x in fetch(sql, [ids], "uusj")}
+=======
+    sql = f"SELECT client_id, actor_id, fingerprint, answer FROM receipt WHERE {condition}"  # noqa: S608
+    asked = ask(sql, [ids], "uusj")
+    return lambda: {(c.int, a.int): (f, x) for c, a, f, x in asked()}
+>>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
 
 
 def write_receipts(requests: Sequence[Request], now: datetime, encoded: dict[int, bytes]) -> None:
@@ -336,3 +349,12 @@ def keep_promises(ids: Sequence[UUID]) -> None:
     """Delete the outbox rows of commands that this transaction has executed."""
     if ids:
         Outbox.objects.filter(id__in=ids).delete()
+
+
+# --- the end ------------------------------------------------------------------------------------------------------
+
+
+def commit() -> None:
+    """Send what is on its way together with the COMMIT, where this is the outermost transaction."""
+    if _is_postgres():
+        link().commit()

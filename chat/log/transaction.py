@@ -22,12 +22,12 @@ from chat.log.batch import (
     CommittedEvent,
     Emitted,
     Outcome,
+    Part,
     Request,
     encode,
 )
 from chat.log.errors import Refused, busy
 from chat.log.models import Event
-from chat.log.pipeline import inserts_on_their_way
 from chat.log.registry import EVENTS, REFUSALS
 from chat.log.stats import stats
 
@@ -55,6 +55,8 @@ _SERIALIZATION = {"40001", "40P01"}
 _LOCK_TIMEOUT = "55P03"
 # Two processes have carried out the same id on two streams at once: the second finds the receipt when it looks again.
 _UNIQUE = "23505"
+
+_DONE = object()
 
 
 def sqlstate(error: BaseException) -> str:
@@ -174,28 +176,40 @@ def _bisect(requests: list[Request], outcome: Outcome, error: Exception, search:
 def _attempt(requests: list[Request], outcome: Outcome, search: _Search) -> None:
     batch = Batch(requests)
     with transaction.atomic():
-        deferred = _lock_streams(batch, requests, search.lock_wait_ms)
+        # asked together: the receipts are read when the heads are locked
+        heads = store.lock_heads(
+            {r.stream_id for r in requests}, skip_locked=True, lock_wait_ms=search.lock_wait_ms
+        )
+        own = [r for r in requests if not r.promised]
+        receipts, time_of_day = store.find_receipts(own), clock.ask()
+        batch.heads = heads()
+        at_once = len(batch.heads)
+        deferred = _leave_out_locked(batch, requests)
+        if len(batch.heads) > at_once:
+            # some heads were had a moment later, and with them what their last holder has answered
+            receipts, time_of_day = store.find_receipts(own), clock.ask()
         waiting = {id(r) for r in deferred}
         live = [r for r in requests if id(r) not in waiting]
-        fresh, doubled = _answer_repeats(live)
+        fresh, doubled = _answer_repeats(live, receipts())
         _declare(batch, fresh)
         parts = sorted(batch.parts.values(), key=lambda p: p.rank)
-        for part in parts:
-            part.lock()
-        batch.now = clock.now()
-        for part in parts:
-            part.load(batch.now)
+        locking = [part.lock() for part in parts]
+        if any(locking):
+            # read once all locks are held
+            time_of_day = clock.ask()
+        batch.now = time_of_day()
+        _load(parts, batch.now)
         accepted = _decide(batch, fresh)
         for part in parts:
             part.finish(batch.now)
         # a part may have been made by `finish` of none: the list is fixed once loading has begun
-        with inserts_on_their_way():
-            for part in parts:
-                part.write(batch.now, store.insert_rows)
-            committed, encoded = _write_log(batch)
-            store.write_receipts([r for r in accepted if not r.promised], batch.now, encoded)
-            store.keep_promises([r.client_id for r in live if r.promised and _is_settled(r)])
-            store.write_promises(list(batch.promises.values()), batch.now)
+        for part in parts:
+            part.write(batch.now, store.insert_rows)
+        committed, encoded = _write_log(batch)
+        store.write_receipts([r for r in accepted if not r.promised], batch.now, encoded)
+        store.keep_promises([r.client_id for r in live if r.promised and _is_settled(r)])
+        store.write_promises(list(batch.promises.values()), batch.now)
+        store.commit()
     for second, first in doubled:
         _repeat_first(second, first)
     outcome.deferred.extend(deferred)
@@ -223,10 +237,16 @@ def _is_settled(request: Request) -> bool:
     return True
 
 
-def _lock_streams(batch: Batch, requests: list[Request], lock_wait_ms: int) -> list[Request]:
-    """Lock every stream named; leave out those that stay locked past a few milliseconds."""
+def _load(parts: Sequence[Part], now: datetime) -> None:
+    """Let every part ask, then let every part read: what they ask travels together."""
+    asking = [loading for part in parts if (loading := part.load(now)) is not None]
+    while asking:
+        asking = [loading for loading in asking if next(loading, _DONE) is not _DONE]
+
+
+def _leave_out_locked(batch: Batch, requests: list[Request]) -> list[Request]:
+    """Leave out the streams that stay locked past a few milliseconds."""
     wanted = {r.stream_id for r in requests}
-    batch.heads = store.lock_heads(wanted, skip_locked=True, lock_wait_ms=lock_wait_ms)
     missing = wanted - batch.heads.keys()
     if not missing:
         return []
@@ -259,7 +279,7 @@ def _lock_briefly(stream_ids: set[UUID]) -> dict[UUID, store.Head]:
             cursor.execute("SELECT current_setting('lock_timeout')")
             usual = cursor.fetchone()[0]
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{HEAD_WAIT_MS}ms"])
-            found = store.lock_heads(stream_ids, skip_locked=False)
+            found = store.lock_heads(stream_ids, skip_locked=False)()
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [usual])
     except OperationalError as error:
         if sqlstate(error) != _LOCK_TIMEOUT:
@@ -268,7 +288,7 @@ def _lock_briefly(stream_ids: set[UUID]) -> dict[UUID, store.Head]:
 
 
 def _answer_repeats(
-    requests: list[Request],
+    requests: list[Request], receipts: store.Receipts
 ) -> tuple[list[Request], list[tuple[Request, Request]]]:
     """Give requests that were answered before their stored answer.
 
@@ -277,7 +297,6 @@ def _answer_repeats(
     open_requests = [r for r in requests if r.error is None]
     promised = [r.client_id for r in open_requests if r.promised]
     open_promises = store.open_promises(promised) if promised else set()
-    receipts = store.find_receipts([r for r in open_requests if not r.promised])
     fresh: list[Request] = []
     doubled: list[tuple[Request, Request]] = []
     seen: dict[tuple[int, int], Request] = {}

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -14,11 +14,11 @@ from uuid_utils.compat import uuid7
 
 from chat.log.batch import Batch, Insert, Part
 from chat.log.errors import Refused, describe
-from chat.log.store import any_of, fetch, stamp
+from chat.log.store import Rows, any_of, ask, stamp
 from chat.moderation.models import SanctionKind
 from chat.rooms.models import Membership, Room
 from chat.rooms.permissions import GUEST, STAFF_ROLES, may
-from chat.rooms.selectors import tenant_roles
+from chat.rooms.selectors import ask_tenant_roles
 
 # Messages a person may send to one room in a window, before `message.too_fast`.
 RATE_WINDOW = timedelta(seconds=10)
@@ -93,38 +93,83 @@ class RoomBook(Part):
         if recent:
             self._wants_recent.add(room_id)
 
-    def load(self, now: datetime) -> None:
+    def load(self, now: datetime) -> Iterator[None]:
         if not self._rooms:
             return
-        rooms, room_ids = any_of("id", self._rooms)
-        # the last column says whether the room is archived
-        for row in fetch(f"SELECT {_ROOM} FROM room WHERE {rooms}", [room_ids], "uussubbib"):
-            self.rooms[row[0]] = RoomState(*row)
         people = {person_id for _, person_id in self._standings}
-        if not people:
-            return
-        rooms, room_ids = any_of("room_id", self._rooms)
-        persons, person_ids = any_of("person_id", people)
-        for room_id, person_id, role in fetch(
-            f"SELECT room_id, person_id, role FROM membership WHERE {rooms} AND {persons}",
-            [room_ids, person_ids],
-            "uus",
-        ):
+        # a room's stream has its id and its tenant: nothing has to wait for the rooms themselves
+        tenants = {t for room in self._rooms if (t := self.batch.heads[room].tenant_id) is not None}
+        condition, room_ids = any_of("id", self._rooms)
+        # the last column says whether the room is archived
+        rooms = ask(f"SELECT {_ROOM} FROM room WHERE {condition}", [room_ids], "uussubbib")
+        members, names = self._ask_members(people), self._ask_names(people)
+        staff, sanctions = ask_tenant_roles(tenants, people), self._ask_sanctions(people, tenants, now)
+        shown, recent = self._ask_shown(now), self._ask_recent(people, now, now - RATE_WINDOW)
+        yield
+        for row in rooms():
+            self.rooms[row[0]] = RoomState(*row)
+        for room_id, person_id, role in members():
             standing = self._standings.get((room_id, person_id))
             if standing is not None:
                 standing.role, standing.member = role, True
-        condition, ids = any_of("id", people)
-        table = get_user_model()._meta.db_table
-        self.names = dict(fetch(f"SELECT id, name FROM {table} WHERE {condition}", [ids], "us"))
-        self._load_shop_staff(people)
-        self._load_sanctions(people, now)
-        if self._wants_recent:
-            self._load_recent(people, now)
+        self.names = dict(names())
+        self._appoint_staff(staff())
+        self._impose(sanctions())
+        self._shown = dict(shown())
+        slow = max((self.rooms[r].slow_seconds for r in self._wants_recent if r in self.rooms), default=0)
+        if slow > RATE_WINDOW.total_seconds():
+            recent = self._ask_recent(people, now, now - timedelta(seconds=slow))
+        for room_id, person_id, count, last in recent():
+            standing = self._standings.get((room_id, person_id))
+            if standing is not None:
+                standing.recent, standing.last_message_at = count, last
 
-    def _load_shop_staff(self, people: set[UUID]) -> None:
+    def _ask_members(self, people: set[UUID]) -> Callable[[], Rows]:
+        rooms, room_ids = any_of("room_id", self._rooms)
+        persons, person_ids = any_of("person_id", people)
+        sql = f"SELECT room_id, person_id, role FROM membership WHERE {rooms} AND {persons}"
+        return ask(sql, [room_ids, person_ids], "uus")
+
+    def _ask_names(self, people: set[UUID]) -> Callable[[], Rows]:
+        condition, ids = any_of("id", people)
+        return ask(f"SELECT id, name FROM {get_user_model()._meta.db_table} WHERE {condition}", [ids], "us")
+
+    def _ask_sanctions(self, people: set[UUID], tenants: set[UUID], now: datetime) -> Callable[[], Rows]:
+        rooms, room_ids = any_of("room_id", self._rooms)
+        of_tenants, tenant_ids = any_of("tenant_id", tenants)
+        persons, person_ids = any_of("person_id", people)
+        return ask(
+            f"SELECT tenant_id, room_id, person_id, kind, until FROM sanction WHERE {of_tenants} AND {persons} "
+            f"AND ({rooms} OR room_id IS NULL) AND lifted_at IS NULL AND (until IS NULL OR until > %s)",
+            [tenant_ids, person_ids, room_ids, stamp(now)],
+            "uuust",
+        )
+
+    def _ask_shown(self, now: datetime) -> Callable[[], Rows]:
+        if not self._wants_recent:
+            return list
+        rooms, room_ids = any_of("room_id", self._wants_recent)
+        return ask(
+            f"SELECT room_id, COUNT(*) FROM message WHERE {rooms} AND at > %s AND NOT hidden GROUP BY room_id",
+            [room_ids, stamp(now - CEILING_WINDOW)],
+            "ui",
+        )
+
+    def _ask_recent(self, people: set[UUID], now: datetime, since: datetime) -> Callable[[], Rows]:
+        """How much these people have written in the rate's window, and when last, as far as `since` looks back."""
+        if not self._wants_recent:
+            return list
+        rooms, room_ids = any_of("room_id", self._wants_recent)
+        persons, person_ids = any_of("author_id", people)
+        return ask(
+            "SELECT room_id, author_id, SUM(CASE WHEN at > %s THEN 1 ELSE 0 END), MAX(at) FROM message "
+            f"WHERE {rooms} AND {persons} AND at > %s GROUP BY room_id, author_id",
+            [stamp(now - RATE_WINDOW), room_ids, person_ids, stamp(since)],
+            "uuit",
+        )
+
+    def _appoint_staff(self, roles: dict[tuple[UUID, UUID], str]) -> None:
         """Staff of the shop are at least hosts in its rooms, whether or not they have joined."""
-        tenants = {room.tenant_id for room in self.rooms.values()}
-        roles = tenant_roles(tenants, people)
         if not roles:
             return
         for (room_id, person_id), standing in self._standings.items():
@@ -133,20 +178,11 @@ class RoomBook(Part):
             if role is not None and (standing.role not in STAFF_ROLES or role == "owner"):
                 standing.role, standing.member = role, True
 
-    def _load_sanctions(self, people: set[UUID], now: datetime) -> None:
-        rooms, room_ids = any_of("room_id", self._rooms)
-        tenants, tenant_ids = any_of("tenant_id", {room.tenant_id for room in self.rooms.values()})
-        persons, person_ids = any_of("person_id", people)
-        rows = fetch(
-            f"SELECT tenant_id, room_id, person_id, kind, until FROM sanction WHERE {tenants} AND {persons} "
-            f"AND ({rooms} OR room_id IS NULL) AND lifted_at IS NULL AND (until IS NULL OR until > %s)",
-            [tenant_ids, person_ids, room_ids, stamp(now)],
-            "uuust",
-        )
+    def _impose(self, sanctions: Rows) -> None:
         by_tenant: dict[UUID, list[UUID]] = {}
         for room in self.rooms.values():
             by_tenant.setdefault(room.tenant_id, []).append(room.id)
-        for tenant_id, room_id, person_id, kind, until in rows:
+        for tenant_id, room_id, person_id, kind, until in sanctions:
             for affected in [room_id] if room_id is not None else by_tenant.get(tenant_id, []):
                 standing = self._standings.get((affected, person_id))
                 if standing is None:
@@ -158,29 +194,6 @@ class RoomBook(Part):
                     standing.muted_until = max(filter(None, [standing.muted_until, until]), default=until)
                 elif kind == SanctionKind.HIDE:
                     standing.hidden = True
-
-    def _load_recent(self, people: set[UUID], now: datetime) -> None:
-        rooms, room_ids = any_of("room_id", self._wants_recent)
-        persons, person_ids = any_of("author_id", people)
-        slowest = max((self.rooms[r].slow_seconds for r in self._wants_recent if r in self.rooms), default=0)
-        window = now - RATE_WINDOW
-        since = min(window, now - timedelta(seconds=slowest))
-        self._shown = dict(
-            fetch(
-                f"SELECT room_id, COUNT(*) FROM message WHERE {rooms} AND at > %s AND NOT hidden GROUP BY room_id",
-                [room_ids, stamp(now - CEILING_WINDOW)],
-                "ui",
-            )
-        )
-        for room_id, person_id, count, last in fetch(
-            "SELECT room_id, author_id, SUM(CASE WHEN at > %s THEN 1 ELSE 0 END), MAX(at) FROM message "
-            f"WHERE {rooms} AND {persons} AND at > %s GROUP BY room_id, author_id",
-            [stamp(window), room_ids, person_ids, stamp(since)],
-            "uuit",
-        ):
-            standing = self._standings.get((room_id, person_id))
-            if standing is not None:
-                standing.recent, standing.last_message_at = count, last
 
     # --- asking -------------------------------------------------------------------------------------------------
 

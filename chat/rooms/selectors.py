@@ -14,11 +14,12 @@ from chat.moderation.models import Sanction, SanctionKind
 from chat.rooms.models import Membership, Room
 from chat.rooms.permissions import GUEST, STAFF_ROLES
 
-# (tenants, people) -> {(tenant, person): role}: who works for a tenant. The project supplies it, because chat does
-# not know what a tenant is.
-TenantRoles = Callable[[Iterable[UUID], Iterable[UUID]], dict[tuple[UUID, UUID], str]]
+Roles = dict[tuple[UUID, UUID], str]
+# (tenants, people) begins to ask who works for a tenant; what it returns waits for {(tenant, person): role}. The
+# project supplies it, because chat does not know what a tenant is.
+TenantRoles = Callable[[Iterable[UUID], Iterable[UUID]], Callable[[], Roles]]
 
-_tenant_roles: TenantRoles = lambda tenants, people: {}  # noqa: E731 - replaced by use_tenant_roles
+_tenant_roles: TenantRoles = lambda tenants, people: dict  # noqa: E731 - replaced by use_tenant_roles
 
 
 def use_tenant_roles(provider: TenantRoles) -> None:
@@ -27,7 +28,7 @@ def use_tenant_roles(provider: TenantRoles) -> None:
     _tenant_roles = provider
 
 
-def tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> dict[tuple[UUID, UUID], str]:
+def ask_tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> Callable[[], Roles]:
     return _tenant_roles(tenants, people)
 
 
@@ -48,7 +49,7 @@ def _roles(
     for room_id, person_id, role in members.values_list("room_id", "person_id", "role"):
         if (room_id, person_id) in roles:
             roles[room_id, person_id] = role
-    staff = tenant_roles(set(tenants.values()), people)
+    staff = ask_tenant_roles(set(tenants.values()), people)()
     for room_id, person in pairs:
         if person is not None and room_id in tenants:
             shop_role = staff.get((tenants[room_id], person))

@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
-from commerce.sql import any_of, fetch
+from commerce.sql import Rows, any_of, ask, fetch
 
 LINE = (
     "id", "shop_id", "order_id", "buyer_id", "offer_id", "variant_id", "pool_id", "qty", "qty_cancelled",
@@ -179,9 +179,9 @@ def read_lines(where: str, params: list[Any]) -> list[LineRow]:
     return [LineRow(row[:-2], row[-2], row[-1], fresh=False) for row in rows]
 
 
-def read_due(pool_ids: list[Any], now: Any, limit: int) -> list[LineRow]:
+def ask_due(pool_ids: list[Any], now: Any, limit: int) -> Callable[[], list[LineRow]]:
     """Held lines whose time is up, the oldest first, at most ``limit`` per pool. Parameters as `sql.key` makes them."""
-    lines: list[LineRow] = []
+    asked: list[Callable[[], Rows]] = []
     one = (
         f"SELECT * FROM ({_LINE_SQL}l.pool_id = %s AND l.state = 'held' AND l.hold_until <= %s "
         f"ORDER BY l.hold_until LIMIT {limit}) AS due"
@@ -189,9 +189,8 @@ def read_due(pool_ids: list[Any], now: Any, limit: int) -> list[LineRow]:
     for at in range(0, len(pool_ids), 100):
         some = pool_ids[at : at + 100]
         params = [value for pool_id in some for value in (pool_id, now)]
-        rows = fetch(" UNION ALL ".join([one] * len(some)), params, _LINE_KINDS + "uu")
-        lines += [LineRow(row[:-2], row[-2], row[-1], fresh=False) for row in rows]
-    return lines
+        asked.append(ask(" UNION ALL ".join([one] * len(some)), params, _LINE_KINDS + "uu"))
+    return lambda: [LineRow(row[:-2], row[-2], row[-1], fresh=False) for rows in asked for row in rows()]
 
 
 def read_orders(ids: Iterable[UUID]) -> list[OrderRow]:

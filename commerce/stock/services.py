@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -11,7 +11,7 @@ from uuid import UUID
 
 from commerce.errors import Refused
 from commerce.ids import new_id
-from commerce.sql import Insert, any_of, fetch, lock_rows, update_rows
+from commerce.sql import Insert, any_of, ask, fetch, lock_rows, update_rows
 from commerce.stock.models import Movement, Pool
 from commerce.stock.waitlist import WaitList
 
@@ -129,20 +129,27 @@ class StockBook:
 
     # -- the three phases ------------------------------------------------------------------------------------------
 
-    def lock(self) -> None:
+    def lock(self) -> bool:
         self._resolve()
         if self._wanted:
             lock_rows(Pool, self._wanted)
+        return bool(self._wanted)
 
-    def load(self, now: datetime) -> None:
+    def load(self, now: datetime) -> Iterator[None]:
         self._resolve()
         self.now = now
         if self._wanted:
             condition, param = any_of("id", self._wanted)
-            rows = fetch(
+            pools = ask(
                 f"SELECT {', '.join(_POOL)} FROM commerce_pool WHERE {condition}", [param], "uuuusiiiiiit"
             )
-            self.pools = {row[0]: PoolState(row) for row in rows}
+            yield
+            self.pools = {row[0]: PoolState(row) for row in pools()}
+
+    @property
+    def wanted(self) -> set[UUID]:
+        """The pools, and their parents, that are locked and read; complete when they are locked."""
+        return self._wanted
 
     def write(self, now: datetime, insert: Insert) -> None:
         fresh = [pool for pool in self.pools.values() if pool.fresh]

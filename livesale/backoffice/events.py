@@ -15,9 +15,9 @@ from chat.rooms.selectors import use_tenant_roles
 from commerce.shops.models import Shop, ShopStaff
 from commerce.shops.selectors import staff_role
 from livesale.backoffice.selectors import product_cards, shop_card, shop_values
-from livesale.backoffice.staff import PERMISSIONS, tenant_roles
+from livesale.backoffice.staff import PERMISSIONS, ask_tenant_roles
 
-use_tenant_roles(tenant_roles)
+use_tenant_roles(ask_tenant_roles)
 
 
 class ShopCard(msgspec.Struct):

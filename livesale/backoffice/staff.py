@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
 from chat.log.batch import Batch, Part
 from chat.log.errors import Refused
+from chat.rooms.selectors import Roles
 from commerce.shops.models import ShopStaff
-from commerce.sql import any_of, fetch
+from commerce.sql import any_of, ask
 
 # What each role of the shop may do behind the counter; rooms have their own table.
 PERMISSIONS: dict[str, frozenset[str]] = {
@@ -26,13 +27,19 @@ PERMISSIONS: dict[str, frozenset[str]] = {
 ROOM_ROLES = {"owner": "owner", "manager": "host", "host": "host", "packer": "moderator"}
 
 
-def tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> dict[tuple[UUID, UUID], str]:
+def ask_tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> Callable[[], Roles]:
     """The answer to `chat.rooms.selectors.use_tenant_roles`: the roles that a shop's staff have in its rooms."""
     shops, shop_ids = any_of("shop_id", tenants)
     persons, person_ids = any_of("person_id", people)
+<<<<<<< HEAD
     sql = f"SELECT shop_id, person_id, role FROM commerce_shopstaff WHERE {shops} AND {persons}"  # noqa: S608 - names of ours, values are parameters
     rows = fetch(sql, [shop_ids, person_ids], "uus")
     return {(shop_id, person_id): ROOM_ROLES[role] for shop_id, person_id, role in rows}
+=======
+    sql = f"SELECT shop_id, person_id, role FROM commerce_shopstaff WHERE {shops} AND {persons}"  # noqa: S608
+    rows = ask(sql, [shop_ids, person_ids], "uus")
+    return lambda: {(shop_id, person_id): ROOM_ROLES[role] for shop_id, person_id, role in rows()}
+>>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
 
 
 class Staff(Part):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,7 +18,8 @@ from commerce.errors import Refused
 from commerce.orders.errors import CLAIM_SOLD_OUT
 from commerce.orders.services import OrderBook
 from commerce.orders.types import ClaimResult, ClaimTerms, News
-from commerce.sql import any_of, fetch, insert_rows
+from commerce.parts import together
+from commerce.sql import Rows, any_of, ask, insert_rows
 from commerce.stock.services import PoolCount, StockBook
 from livesale.claims import gate
 from livesale.sales.models import Offer
@@ -80,6 +81,8 @@ class Goods(Part):
         self._told_now: list[tuple[Offer, Any]] = []
         self._planned: set[tuple[UUID, UUID, int]] = set()
         self._sold_out: dict[UUID, gate.SoldOut] = {}
+        # the offers that draw on the wanted pools, in whatever room
+        self._on_sale: Callable[[], Rows] = list
 
     # --- declaring ----------------------------------------------------------------------------------------------
 
@@ -94,13 +97,20 @@ class Goods(Part):
 
     # --- phases -------------------------------------------------------------------------------------------------
 
-    def lock(self) -> None:
-        self.stock.lock()
-        self.orders.lock()
+    def lock(self) -> bool:
+        return any([self.stock.lock(), self.orders.lock()])
 
-    def load(self, now: datetime) -> None:
-        self.stock.load(now)
-        self.orders.load(now)
+    def load(self, now: datetime) -> Iterator[None]:
+        pools = self.stock.wanted
+        if pools:
+            condition, ids = any_of("o.pool_id", pools)
+            self._on_sale = ask(
+                "SELECT o.id, o.room_id, o.pool_id, o.pool_generation FROM offer o JOIN sale s ON s.id = o.sale_id "  # noqa: S608
+                f"WHERE {condition} AND o.removed_at IS NULL AND s.state <> 'ended'",
+                [ids],
+                "uuui",
+            )
+        yield from together(self.stock.load(now), self.orders.load(now))
 
     def finish(self, now: datetime) -> None:
         changed = self.stock.changed()
@@ -227,6 +237,7 @@ class Goods(Part):
         for some in self._taken.values():
             if some.units:
                 taken.setdefault(some.terms.offer_id, []).append(some)
+<<<<<<< HEAD
         condition, ids = any_of("o.pool_id", counts)
         rows = fetch(
             "SELECT o.id, o.room_id, o.pool_id, o.pool_generation FROM offer o JOIN sale s ON s.id = o.sale_id "  # noqa: S608 - names of ours, values are parameters
@@ -236,6 +247,12 @@ class Goods(Part):
         )
         for offer_id, room_id, pool_id, generation in rows:
             count = counts[pool_id]
+=======
+        for offer_id, room_id, pool_id, generation in self._on_sale():
+            count = counts.get(pool_id)
+            if count is None:
+                continue
+>>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
             version = self._signal(room_id, offer_id, generation, count)
             if offer_id in taken and self.batch.holds(room_id):
                 named = [pair for some in taken[offer_id] for pair in some.named.items()][:NAMES_TOLD]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
 from chat.log.batch import Batch, Part
-from chat.log.store import any_of, fetch
+from chat.log.store import any_of, ask
 from commerce.orders.types import ClaimTerms
 from livesale.accounts.models import User
 from livesale.sales.models import Offer
@@ -27,12 +27,19 @@ class Consents(Part):
     def want(self, person_id: UUID) -> None:
         self._wanted.add(person_id)
 
-    def load(self, now: datetime) -> None:
+    def load(self, now: datetime) -> Iterator[None]:
         if self._wanted:
             condition, ids = any_of("id", self._wanted)
             table = User._meta.db_table
+<<<<<<< HEAD
             sql = f"SELECT id, name FROM {table} WHERE {condition} AND show_name_in_summaries"  # noqa: S608 - names of ours, values are parameters
             self._named = dict(fetch(sql, [ids], "us"))
+=======
+            sql = f"SELECT id, name FROM {table} WHERE {condition} AND show_name_in_summaries"  # noqa: S608
+            named = ask(sql, [ids], "us")
+            yield
+            self._named = dict(named())
+>>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
 
     def shown_name(self, person_id: UUID) -> str:
         """The name the room may hear, or ''."""

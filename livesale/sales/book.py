@@ -13,7 +13,7 @@ from django.db import connection, models
 
 from chat.log.batch import Batch, Insert, Part, Request
 from chat.log.errors import Refused, describe
-from chat.log.store import any_of, fetch
+from chat.log.store import any_of, ask
 from livesale.claims.language import Parsed
 from livesale.sales.models import Offer, Sale, SaleState
 
@@ -40,10 +40,11 @@ def _columns(model: type[models.Model]) -> tuple[list[str], str, str]:
     )
 
 
-def _read(model: type[Row], where: str, params: list[Any]) -> list[Row]:
+def _ask(model: type[Row], where: str, params: list[Any]) -> Callable[[], list[Row]]:
     """Rows as model instances. Making the query anew each time would cost the ORM more than reading the rows."""
     names, select, kinds = _columns(model)
-    return [model.from_db(connection.alias, names, row) for row in fetch(select + where, params, kinds)]
+    rows = ask(select + where, params, kinds)
+    return lambda: [model.from_db(connection.alias, names, row) for row in rows()]
 
 
 class SaleBook(Part):
@@ -72,13 +73,18 @@ class SaleBook(Part):
             self._sales[room_id] = None
             self._offers[room_id] = {}
         condition, ids = any_of("room_id", missing)
-        for sale in _read(Sale, f"{condition} AND state <> '{SaleState.ENDED.value}'", [ids]):
+        current = f"{condition} AND state <> '{SaleState.ENDED.value}'"
+        sales = _ask(Sale, current, [ids])
+        offers = _ask(
+            Offer,
+            f"sale_id IN (SELECT id FROM {Sale._meta.db_table} WHERE {current}) AND removed_at IS NULL "
+            "ORDER BY position, id",
+            [ids],
+        )
+        for sale in sales():
             self._sales[sale.room_id] = sale
-        current = [s.id for r in missing if (s := self._sales[r]) is not None]
-        if current:
-            condition, ids = any_of("sale_id", current)
-            for offer in _read(Offer, f"{condition} AND removed_at IS NULL ORDER BY position, id", [ids]):
-                self._offers[offer.room_id][offer.id] = offer
+        for offer in offers():
+            self._offers[offer.room_id][offer.id] = offer
 
     def sale(self, room_id: UUID, *states: str) -> Sale:
         """The room's sale that is not ended. Raises `sale.none`, or `sale.state` when it is in none of `states`."""

@@ -325,7 +325,7 @@ def test_a_promise_to_a_stream_that_stays_locked_is_never_given_up(world: World,
     from chat.log import transaction as log_transaction
     from chat.log.errors import busy
 
-    def locked(batch, requests, lock_wait_ms):
+    def locked(batch, requests):
         batch.heads = {}
         for r in requests:
             r.error = busy()
@@ -334,7 +334,7 @@ def test_a_promise_to_a_stream_that_stays_locked_is_never_given_up(world: World,
     with clock.frozen() as frozen:
         world.do("sample.later", world.guest, streams=[str(world.room)])
         with monkeypatch.context() as patch:
-            patch.setattr(log_transaction, "_lock_streams", locked)
+            patch.setattr(log_transaction, "_leave_out_locked", locked)
             for _ in range(pump.MAX_ATTEMPTS + 3):
                 assert pump.pump_once() == 1
                 frozen.advance(301)

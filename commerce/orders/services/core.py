@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,8 +24,8 @@ from commerce.orders.rows import (
     AttemptRow,
     LineRow,
     OrderRow,
+    ask_due,
     read_attempts,
-    read_due,
     read_lines,
     read_orders,
 )
@@ -32,7 +33,7 @@ from commerce.orders.services.wants import Wants
 from commerce.orders.types import ClaimTerms, News
 from commerce.payments.models import Attempt, PaymentEvent, Refund
 from commerce.shops.models import ShopCounter
-from commerce.sql import Insert, any_of, fetch, id_rows, key, lock_rows, stamp, update_rows
+from commerce.sql import Insert, Rows, any_of, ask, fetch, id_rows, key, lock_rows, stamp, update_rows
 from commerce.stock.services import BEFORE, PoolState, StockBook
 from commerce.stock.waitlist import Entry
 
@@ -94,11 +95,12 @@ class Core(Wants):
 
     # -- lock and load -----------------------------------------------------------------------------------------------
 
-    def lock(self) -> None:
+    def lock(self) -> bool:
         if self._want_orders:
             lock_rows(Order, self._want_orders)
         if self._want_checkout:
             lock_rows(ShopCounter, self._counter_ids())
+        return bool(self._want_orders)
 
     def _counter_ids(self) -> list[UUID]:
         condition, param = any_of("o.id", self._want_orders)
@@ -110,15 +112,17 @@ class Core(Wants):
         )
         return [row[0] for row in rows]
 
-    def load(self, now: datetime) -> None:
+    def load(self, now: datetime) -> Iterator[None]:
         self.now = now
         if self._want_orders:
             self._load_orders()
+        due_lines = ask_due([key(pool) for pool in self.stock.wanted], stamp(now), LAPSES)
+        usage = self._ask_usage() if self._claims else None
+        yield
         pools = self.stock.pools
-        due = read_due([key(pool) for pool in pools], stamp(now), LAPSES) if pools else []
-        due = [self.lines.setdefault(line.id, line) for line in due]
-        if self._claims:
-            self._load_usage()
+        due = [self.lines.setdefault(line.id, line) for line in due_lines()]
+        if usage is not None:
+            self._load_usage(usage())
         busy = {line.pool_id for line in due} | self.stock.may_free
         busy |= {pools[pool].parent_id for pool in busy if pool in pools}
         heads = {}
@@ -197,7 +201,7 @@ class Core(Wants):
             fetch(f"SELECT order_id, id FROM commerce_contact WHERE {condition}", [param], "uu")
         )
 
-    def _load_usage(self) -> None:
+    def _ask_usage(self) -> Callable[[], Rows]:
         """Each claimant's open basket, and what they hold, have bought and wait for.
 
         One index look-up per claim and question. Conditions on the sale or the offer as a whole would leave PostgreSQL
@@ -207,7 +211,7 @@ class Core(Wants):
         claims = list(self._claims.values())
         source, params = id_rows("c", ("buyer", "shop", "scope", "offer"), claims)
         live = "SUM(qty - qty_cancelled - qty_refunded)"
-        for at, basket, held, taken, waiting in fetch(
+        return ask(
             "SELECT c.at, (SELECT id FROM commerce_order WHERE buyer_id = c.buyer AND state = 'open' "
             "AND (scope_id = c.scope) IS TRUE), "
             f"(SELECT {live} FROM commerce_line WHERE buyer_id = c.buyer AND shop_id = c.shop AND state = 'held'), "
@@ -217,7 +221,11 @@ class Core(Wants):
             f"AND offer_id = c.offer AND state = 'waiting') FROM {source}",
             params,
             "iuiii",
-        ):
+        )
+
+    def _load_usage(self, rows: Rows) -> None:
+        claims = list(self._claims.values())
+        for at, basket, held, taken, waiting in rows:
             buyer, shop, scope, offer = claims[at - 1]
             if basket is not None:
                 self._baskets[pair(buyer, scope)] = basket
