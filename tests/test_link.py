@@ -233,11 +233,9 @@ def test_single_values_arrive_as_they_left(link: Link) -> None:
         link.ask("SELECT %s", [1.5])
 
 
-def test_without_prepared_statements_everything_is_the_same(
-    link: Link, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection, "prepares", False)
-    fresh = Link(connection)  # type: ignore[arg-type]
+@pytest.mark.usefixtures("link")
+def test_without_prepared_statements_everything_is_the_same() -> None:
+    fresh = Link(connection, prepares=False)  # type: ignore[arg-type]
     with transaction.atomic():
         fresh.write(INSERT, [1, "one"])
         assert fresh.ask("SELECT word FROM link_test").rows() == [("one",)]

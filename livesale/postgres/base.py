@@ -14,9 +14,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.link = Link(self)
-        # not behind a pooler that gives every transaction another session
-        self.prepares: bool = self.settings_dict["OPTIONS"].get("prepares", True)
+        self.link = Link(self, prepares=self.settings_dict["OPTIONS"].get("prepares", True))
 
     def get_connection_params(self) -> dict[str, Any]:
         params: dict[str, Any] = super().get_connection_params()

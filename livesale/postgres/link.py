@@ -153,8 +153,10 @@ class Asked:
 class Link:
     """What is asked of one connection. Used by the thread that uses the connection."""
 
-    def __init__(self, wrapper: DatabaseWrapper) -> None:
+    def __init__(self, wrapper: DatabaseWrapper, *, prepares: bool = True) -> None:
+        """`prepares`: not behind a pooler that gives every transaction another session."""
         self._wrapper = wrapper
+        self._prepares = prepares
         self._statements: dict[str, tuple[bytes, bytes]] = {}
         self._begin()
 
@@ -233,7 +235,7 @@ class Link:
             parts = sql.split("%s")
             text = parts[0] + "".join(f"${at}{part}" for at, part in enumerate(parts[1:], 1))
             kept = len(sql) <= LONGEST and len(self._statements) < PREPARED_MOST
-            name = b"s%d" % len(self._statements) if kept and self._wrapper.prepares else b""
+            name = b"s%d" % len(self._statements) if kept and self._prepares else b""
             known = (text.encode(), name)
             if kept:
                 self._statements[sql] = known
