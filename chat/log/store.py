@@ -210,13 +210,8 @@ def _postgres_source(
         picks.append(f"v.a{len(arrays)}")
     unnested = ", ".join(f"%s::{db_type}[]" for db_type, _ in arrays)
     names = ", ".join(f"a{at}" for at in range(1, len(arrays) + 1))
-<<<<<<< HEAD
-    source = f"SELECT {', '.join(picks)} FROM unnest({', '.join(arrays)}) AS v({names})"  # noqa: S608 - names of ours, values are parameters
-    return source, [*constants, *literals]
-=======
-    source = f"SELECT {', '.join(picks)} FROM unnest({unnested}) AS v({names})"  # noqa: S608
+    source = f"SELECT {', '.join(picks)} FROM unnest({unnested}) AS v({names})"  # noqa: S608 - names of ours, values are parameters
     return source, [*constants, *(values for _, values in arrays)]
->>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
 
 
 # --- heads --------------------------------------------------------------------------------------------------------
@@ -291,14 +286,9 @@ def find_receipts(requests: Sequence[Request]) -> Callable[[], Receipts]:
     if not requests:
         return dict
     condition, ids = any_of("client_id", [r.client_id for r in requests])
-<<<<<<< HEAD
     sql = f"SELECT client_id, actor_id, fingerprint, answer FROM receipt WHERE {condition}"  # noqa: S608 - names of ours, values are parameters
-    return {(c.int, a.int): (f, x) for c, a, f, x in fetch(sql, [ids], "uusj")}
-=======
-    sql = f"SELECT client_id, actor_id, fingerprint, answer FROM receipt WHERE {condition}"  # noqa: S608
     asked = ask(sql, [ids], "uusj")
     return lambda: {(c.int, a.int): (f, x) for c, a, f, x in asked()}
->>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
 
 
 def write_receipts(requests: Sequence[Request], now: datetime, encoded: dict[int, bytes]) -> None:

@@ -8,14 +8,14 @@ a person writes from, the texts before are known.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
 from chat.log.batch import Batch, Part
 from chat.log.errors import Refused, describe
-from chat.log.store import any_of, fetch, stamp
+from chat.log.store import any_of, ask, fetch, stamp
 from chat.moderation.filters import alike, has_insecure_link, has_link, skeleton
 from chat.rooms.book import RoomBook
 from chat.rooms.models import Links
@@ -48,13 +48,13 @@ class RulesBook(Part):
         """Declare that somebody will write to a room."""
         self._wanted.add((room_id, person_id))
 
-    def load(self, now: datetime) -> None:
+    def load(self, now: datetime) -> Iterator[None]:
         if not self._wanted:
             return
         rooms, ids = any_of("id", {room_id for room_id, _ in self._wanted})
-        for room_id, links, repeat_seconds in fetch(
-            f"SELECT id, links, repeat_seconds FROM room WHERE {rooms}", [ids], "usi"
-        ):
+        rules = ask(f"SELECT id, links, repeat_seconds FROM room WHERE {rooms}", [ids], "usi")
+        yield
+        for room_id, links, repeat_seconds in rules():
             self._rules[room_id] = links, repeat_seconds
         self._load_said(now, {room_id for room_id, (_, seconds) in self._rules.items() if seconds})
 

@@ -31,15 +31,9 @@ def ask_tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> Callabl
     """The answer to `chat.rooms.selectors.use_tenant_roles`: the roles that a shop's staff have in its rooms."""
     shops, shop_ids = any_of("shop_id", tenants)
     persons, person_ids = any_of("person_id", people)
-<<<<<<< HEAD
     sql = f"SELECT shop_id, person_id, role FROM commerce_shopstaff WHERE {shops} AND {persons}"  # noqa: S608 - names of ours, values are parameters
-    rows = fetch(sql, [shop_ids, person_ids], "uus")
-    return {(shop_id, person_id): ROOM_ROLES[role] for shop_id, person_id, role in rows}
-=======
-    sql = f"SELECT shop_id, person_id, role FROM commerce_shopstaff WHERE {shops} AND {persons}"  # noqa: S608
     rows = ask(sql, [shop_ids, person_ids], "uus")
     return lambda: {(shop_id, person_id): ROOM_ROLES[role] for shop_id, person_id, role in rows()}
->>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
 
 
 class Staff(Part):

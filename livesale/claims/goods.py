@@ -105,7 +105,7 @@ class Goods(Part):
         if pools:
             condition, ids = any_of("o.pool_id", pools)
             self._on_sale = ask(
-                "SELECT o.id, o.room_id, o.pool_id, o.pool_generation FROM offer o JOIN sale s ON s.id = o.sale_id "  # noqa: S608
+                "SELECT o.id, o.room_id, o.pool_id, o.pool_generation FROM offer o JOIN sale s ON s.id = o.sale_id "  # noqa: S608 - names of ours, values are parameters
                 f"WHERE {condition} AND o.removed_at IS NULL AND s.state <> 'ended'",
                 [ids],
                 "uuui",
@@ -237,22 +237,10 @@ class Goods(Part):
         for some in self._taken.values():
             if some.units:
                 taken.setdefault(some.terms.offer_id, []).append(some)
-<<<<<<< HEAD
-        condition, ids = any_of("o.pool_id", counts)
-        rows = fetch(
-            "SELECT o.id, o.room_id, o.pool_id, o.pool_generation FROM offer o JOIN sale s ON s.id = o.sale_id "  # noqa: S608 - names of ours, values are parameters
-            f"WHERE {condition} AND o.removed_at IS NULL AND s.state <> 'ended'",
-            [ids],
-            "uuui",
-        )
-        for offer_id, room_id, pool_id, generation in rows:
-            count = counts[pool_id]
-=======
         for offer_id, room_id, pool_id, generation in self._on_sale():
             count = counts.get(pool_id)
             if count is None:
                 continue
->>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
             version = self._signal(room_id, offer_id, generation, count)
             if offer_id in taken and self.batch.holds(room_id):
                 named = [pair for some in taken[offer_id] for pair in some.named.items()][:NAMES_TOLD]

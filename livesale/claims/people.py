@@ -31,15 +31,10 @@ class Consents(Part):
         if self._wanted:
             condition, ids = any_of("id", self._wanted)
             table = User._meta.db_table
-<<<<<<< HEAD
             sql = f"SELECT id, name FROM {table} WHERE {condition} AND show_name_in_summaries"  # noqa: S608 - names of ours, values are parameters
-            self._named = dict(fetch(sql, [ids], "us"))
-=======
-            sql = f"SELECT id, name FROM {table} WHERE {condition} AND show_name_in_summaries"  # noqa: S608
             named = ask(sql, [ids], "us")
             yield
             self._named = dict(named())
->>>>>>> 30e7c13 (PostgreSQL: statements of a batch travel together, prepared, arrays in the database's own format)
 
     def shown_name(self, person_id: UUID) -> str:
         """The name the room may hear, or ''."""
