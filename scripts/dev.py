@@ -4,6 +4,8 @@
     demo [ARGS]         set up, build the pages, start the demo (no root, no server, no configuration)
     test [ARGS]         set up, fetch the real servers the tests use, run pytest on SQLite and on PostgreSQL
     proofs [ARGS]       the proofs in full size: 12,000 claims on 100 units, twenty kills; minutes
+    nemesis [ARGS]      faults by chance, every client's history against the database: `nemesis --minutes 20`
+    soak [ARGS]         a crowd for an hour, and what grows meanwhile: `soak --minutes 60`
     check               linters, types, import contracts, security rules, migrations, generated documents
     audit               ask the advisory services what is known of the locked versions (needs the internet)
     side-by-side [--with REF]   an older version beside this one on one database under load; else the commit before
@@ -223,6 +225,8 @@ def missing_parts():
     parts = {
         ("redis-server",): os.environ.get("TEST_REDIS_URL") or shutil.which("redis-server"),
         ("postgresql",): os.environ.get("TEST_DATABASE_URL") or initdb,
+        # tests/faults runs a process under a wrong clock
+        ("faketime",): shutil.which("faketime"),
         # tests/test_deploy.py runs the sample of deploy/nginx
         ("nginx",): shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin"),
         # the load generator of tests/bench/fanout is checked by the tests
@@ -344,6 +348,18 @@ def proofs(args):
         shown(*pytest, "-m", "heavy", "tests/wire/test_hostile.py", "tests/rest/test_as_documented.py")
         or failed
     )
+
+
+def nemesis(args):
+    install("dev")
+    install_real_parts()
+    become(PYTHON, "-m", "tests.faults.nemesis", *args)
+
+
+def soak(args):
+    install("dev")
+    install_real_parts()
+    become(PYTHON, "-m", "tests.faults.soak", *args)
 
 
 def check(_args):
@@ -580,6 +596,8 @@ COMMANDS = {
     "side-by-side": side_by_side,
     "fresh": fresh,
     "proofs": proofs,
+    "nemesis": nemesis,
+    "soak": soak,
     "format": format_code,
     "bench": bench,
     "build": build,
