@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import random
 import threading
@@ -52,6 +53,8 @@ class Caretaker:
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
 
     def start(self) -> None:
+        # the process ends when it has drained; what is under way here is finished first
+        atexit.register(self.stop)
         self._thread.start()
 
     def stop(self, timeout: float = 5.0) -> None:
