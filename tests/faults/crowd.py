@@ -569,8 +569,11 @@ class Crowd:
                 mine.get(person.person, []), min(each, len(mine.get(person.person, [])))
             )
             for command in done:
-                async with asyncio.timeout(30):
-                    await person.again(command)
+                try:
+                    async with asyncio.timeout(30):
+                        await person.again(command)
+                except TimeoutError:
+                    self.history.blame("unanswered", f"{command.name} {command.id}, sent once more")
             return len(done)
 
         people = [p for p in self.everybody if p.person]

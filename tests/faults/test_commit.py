@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from tests.faults.proxy import COMMIT_ASKED, COMMIT_DONE, COMMIT_SENT, Pattern
 from tests.faults.site import UNGUARDED, Seat, Site, open_site
 from tests.proofs.stage import Stage
@@ -46,6 +48,12 @@ def opened(postgres: PostgresService, redis: RedisService, without: str = "") ->
         Stage(site.env, "tests.faults.books") as books,
     ):
         yield House(site, books, books.open_market(rooms=1, people=4, stock=1_000))
+
+
+@pytest.fixture(scope="module")
+def house(durable_postgres_server: PostgresService, redis_server: RedisService) -> Iterator[House]:
+    with opened(durable_postgres_server, redis_server) as made:
+        yield made
 
 
 @dataclass
@@ -100,30 +108,27 @@ async def cut_everywhere(
     return done
 
 
-async def test_a_commit_that_is_cut_has_one_result(
-    durable_postgres_server: PostgresService, redis_server: RedisService
-) -> None:
-    with opened(durable_postgres_server, redis_server) as house:
-        before = house.books.rows(people=house.market["people"])
-        done = await cut_everywhere(house, POINTS, PATTERNS)
-        told_later = 0
-        for point, (first, *later) in done:
-            if first["type"] == "error":
-                assert (first["code"], first["temporary"]) == ("server.unavailable", True), point
-                told_later += 1
-            answers = [f["answer"] for f in (first, *later) if f["type"] == "ack"]
-            assert len(answers) == len(later) + (first["type"] == "ack"), point
-            assert all(a == answers[0] for a in answers), point
-            # carried out once: every later sending of the id was a repeat
-            assert all(f.get("repeated") for f in later[1:]), point
-        assert told_later > 3, "no second attempt was cut"
-        after = house.books.rows(people=house.market["people"])
-        messages = sum(1 for point, _ in done if point.name == "message.send")
-        assert after["messages"] - before["messages"] == messages
-        assert after["lines"] - before["lines"] == after["told claims"] == POINTS - messages
-        assert after["receipts"] - before["receipts"] == POINTS
-        assert house.books.sequences() == []
-        assert house.books.drifts() == []
+async def test_a_commit_that_is_cut_has_one_result(house: House) -> None:
+    before = house.books.rows(people=house.market["people"])
+    done = await cut_everywhere(house, POINTS, PATTERNS)
+    told_later = 0
+    for point, (first, *later) in done:
+        if first["type"] == "error":
+            assert (first["code"], first["temporary"]) == ("server.unavailable", True), point
+            told_later += 1
+        answers = [f["answer"] for f in (first, *later) if f["type"] == "ack"]
+        assert len(answers) == len(later) + (first["type"] == "ack"), point
+        assert all(a == answers[0] for a in answers), point
+        # carried out once: every later sending of the id was a repeat
+        assert all(f.get("repeated") for f in later[1:]), point
+    assert told_later > 3, "no second attempt was cut"
+    after = house.books.rows(people=house.market["people"])
+    messages = sum(1 for point, _ in done if point.name == "message.send")
+    assert after["messages"] - before["messages"] == messages
+    assert after["lines"] - before["lines"] == after["told claims"] == POINTS - messages
+    assert after["receipts"] - before["receipts"] == POINTS
+    assert house.books.sequences() == []
+    assert house.books.drifts() == []
 
 
 async def test_without_receipts_the_same_cuts_double(
@@ -138,35 +143,33 @@ async def test_without_receipts_the_same_cuts_double(
         assert after["lines"] > 2
 
 
-async def test_a_database_that_is_away_is_told_as_such(
-    durable_postgres_server: PostgresService, redis_server: RedisService
-) -> None:
+async def test_a_database_that_is_away_is_told_as_such(house: House) -> None:
     """Not as a mistake of the client's: what it wants can be had later, with the same id, sign-in and all."""
     chance = random.Random()
-    with opened(durable_postgres_server, redis_server) as house:
-        seat = chance.choice(house.site.seats)
-        room = house.market["rooms"][0]
-        ticket, later = house.books.tickets(people=house.market["people"][:2])
-        async with (
-            Wire(f"{seat.process.ws_url}/ws/") as inside,
-            Wire(f"{seat.process.ws_url}/ws/") as outside,
-        ):
-            await inside.auth(ticket)
-            await outside.hello()
-            seat.database.refuse()
-            command = new_id()
-            answer = await inside.ask_for(room, "message.send", {"text": "now"}, id=command)
-            assert (answer["code"], answer["temporary"]) == ("server.unavailable", True)
-            await inside.send("ask", ids=[command])
-            answer = await inside.wait(lambda f: f["type"] == "error" and "id" not in f, "the answer to ask")
-            assert (answer["code"], answer["temporary"]) == ("server.unavailable", True)
-            await outside.send("auth", ticket=later)
-            assert await outside.expect_close() == 4100
-            bye = outside.frames[-1]
-            assert bye["retry_after"] > 0
-            seat.database.flow()
-            assert (await inside.ask_for(room, "message.send", {"text": "now"}, id=command))["type"] == "ack"
-        async with Wire(f"{seat.process.ws_url}/ws/") as outside:
-            # the ticket was not used up
-            assert (await outside.auth(later))["you"]["id"] == house.market["people"][1]
-        assert "frame could not be handled\n" not in seat.process.log
+    seat = chance.choice(house.site.seats)
+    room = house.market["rooms"][0]
+    # others than the one who has just written as much as one may
+    ticket, later = house.books.tickets(people=house.market["people"][1:3])
+    async with (
+        Wire(f"{seat.process.ws_url}/ws/") as inside,
+        Wire(f"{seat.process.ws_url}/ws/") as outside,
+    ):
+        await inside.auth(ticket)
+        await outside.hello()
+        seat.database.refuse()
+        command = new_id()
+        answer = await inside.ask_for(room, "message.send", {"text": "now"}, id=command)
+        assert (answer["code"], answer["temporary"]) == ("server.unavailable", True)
+        await inside.send("ask", ids=[command])
+        answer = await inside.wait(lambda f: f["type"] == "error" and "id" not in f, "the answer to ask")
+        assert (answer["code"], answer["temporary"]) == ("server.unavailable", True)
+        await outside.send("auth", ticket=later)
+        assert await outside.expect_close() == 4100
+        bye = outside.frames[-1]
+        assert bye["retry_after"] > 0
+        seat.database.flow()
+        assert (await inside.ask_for(room, "message.send", {"text": "now"}, id=command))["type"] == "ack"
+    async with Wire(f"{seat.process.ws_url}/ws/") as outside:
+        # the ticket was not used up
+        assert (await outside.auth(later))["you"]["id"] == house.market["people"][2]
+    assert "frame could not be handled\n" not in seat.process.log
