@@ -336,7 +336,8 @@ def test(args):
 def proofs(args):
     """In full size: 12,000 claims on 100 units over three processes, twenty kills, and the controls.
 
-    Then the long forms of other tests: 200,000 hostile frames, thousands of requests made from the OpenAPI document.
+    Then the long forms of other tests: 200,000 hostile frames, thousands of requests made from the OpenAPI document,
+    5,000 clients that are cut off at once.
     """
     install("dev")
     install_real_parts()
@@ -344,10 +345,12 @@ def proofs(args):
     failed = shown(*pytest, "tests/proofs", *args)
     if args:
         return failed
-    return (
-        shown(*pytest, "-m", "heavy", "tests/wire/test_hostile.py", "tests/rest/test_as_documented.py")
-        or failed
+    long_forms = (
+        "tests/wire/test_hostile.py",
+        "tests/rest/test_as_documented.py",
+        "tests/flows/test_storm.py",
     )
+    return shown(*pytest, "-m", "heavy", *long_forms) or failed
 
 
 def nemesis(args):

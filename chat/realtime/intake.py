@@ -43,9 +43,9 @@ class Intake:
         self._put = queue.put_nowait
         queue.put_nowait = self._came  # type: ignore[method-assign]
 
-    def _came(self, message: dict[str, Any]) -> None:
-        self._bytes += _size(message)
-        self._put(message)
+    def _came(self, item: dict[str, Any]) -> None:
+        self._bytes += _size(item)
+        self._put(item)
         if not self._paused and (self._bytes > BYTES or self._queue.qsize() > FRAMES):
             self._paused = True
             self._transport.pauseProducing()

@@ -233,9 +233,12 @@ async def test_signals_reach_others_are_not_kept_and_the_viewers_are_counted(
         async with house.wire(house.second) as late:
             await late.hello()
             await late.join(room)
-            values = await late.wait(lambda f: f["type"] == "values", "values")
-            assert not any(k.startswith("reaction") for k in values["values"])
-            assert values["values"]["viewers"][1] >= 2
+            # a process repeats what it counts once a second: the first that a newcomer hears may be older
+            await late.wait(
+                lambda f: f["type"] == "values" and f["values"].get("viewers", [0, 0])[1] >= 2, "two viewers"
+            )
+            told = [key for f in late.frames if f["type"] == "values" for key in f["values"]]
+            assert not any(key.startswith("reaction") for key in told)
 
 
 async def test_frames_are_json_objects_of_known_types(house: House, room: str, owner: str):

@@ -1,0 +1,108 @@
+"""A process is killed under everybody's sockets: all come back at once, to the other one, and the database hardly
+notices.
+
+The benchmark `tests.bench.storm` measures the same; this is about what has to hold on any machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from typing import get_args
+
+import psycopg
+import pytest
+
+from tests import services
+from tests.bench.fanout import machine
+from tests.bench.fanout.house import House
+from tests.bench.storm import HANDSHAKE, MISSED, Client, come, text_frame
+from tests.processes import LiveProcess, Server
+from tests.wire.backstage import Backstage
+
+# All are back within a minute, and each has cost the database less than one query.
+SECONDS = 60.0
+QUERIES = 1.0
+SAID = b"while you were away"
+
+
+def transactions(url: str) -> int:
+    """Committed on that database so far. Outside a transaction every query is one."""
+    with psycopg.connect(url) as link:
+        found = link.execute(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()
+    assert found is not None
+    return int(found[0])
+
+
+async def until_lost(client: Client) -> None:
+    while not client.transport.is_closing():  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+async def storm(
+    doomed: LiveProcess, refuge: LiveProcess, tokens: list[str], room: str, backstage: Backstage, url: str
+) -> tuple[list[Client], int, float]:
+    """Kill one process under all these people's sockets: how they fared on the other, and what it cost."""
+    auth = [text_frame({"type": "auth", "resume": token}) for token in tokens]
+
+    def hello(process: LiveProcess) -> list[bytes]:
+        return [HANDSHAKE.format(host=f"{services.HOST}:{process.port}", more="").encode()] * len(tokens)
+
+    first = text_frame({"type": "join", "streams": [{"stream": room}]})
+    there = await come(
+        doomed.port, hello(doomed), [a + first for a in auth], lambda heard: b'"type":"joined"' in heard
+    )
+    found = re.search(rb'"epoch":(\d+),"seq":(\d+)', bytes(there[0].heard))
+    assert found is not None
+    position = {"stream": room, "after": int(found[2]), "epoch": int(found[1])}
+    await asyncio.to_thread(doomed.kill9)
+    await asyncio.gather(*(until_lost(client) for client in there))
+    await asyncio.to_thread(backstage.crowd_says, stream=room, people=MISSED // 3, text=SAID.decode())
+
+    again = text_frame({"type": "join", "streams": [position]})
+    before, started = await asyncio.to_thread(transactions, url), time.monotonic()
+    back = await come(
+        refuge.port,
+        hello(refuge),
+        [a + again for a in auth],
+        lambda heard: b'"mode":"replay"' in heard and heard.count(SAID) >= MISSED,
+    )
+    seconds = time.monotonic() - started
+    for client in back:
+        client.transport.abort()
+    await asyncio.sleep(0.1)  # the loop closes what was cut
+    return back, before, seconds
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("people", [400, pytest.param(5_000, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("server", get_args(Server))
+def test_all_are_back_and_the_database_hardly_notices(
+    server: Server,
+    people: int,
+    postgres_url: str,
+    redis_server: services.RedisService,
+    live_processes: Callable[..., list[LiveProcess]],
+) -> None:
+    machine.allow_files(people * 2 + 1_000)
+    doomed, refuge = live_processes(2, server=server, database_url=postgres_url, redis_url=redis_server.url)
+    house, backstage = House(doomed.env), Backstage(doomed.env)
+    try:
+        tokens = house.prepare(people=people, rooms=0).tokens
+        room = backstage.room(owner=backstage.person(name="Owner"))
+        back, before, seconds = asyncio.run(storm(doomed, refuge, tokens, room, backstage, postgres_url))
+    finally:
+        house.end()
+        backstage.end()
+    # a connection tells what it has done at the latest when it ends
+    refuge.sigterm()
+    each = (transactions(postgres_url) - before) / people
+    print(f"\n{server}: {people} back after {seconds:.1f} s, {each:.2f} transactions each")
+    assert [bytes(client.heard).count(SAID) for client in back] == [MISSED] * people
+    assert each < QUERIES
+    assert seconds < SECONDS
