@@ -76,8 +76,8 @@ async def cut_and_ask(
 ) -> list[dict[str, Any]]:
     """Every answer that the client hears: the first one, and those to the same id at each process."""
     room = house.market["rooms"][0]
-    # the client's id is in the first statement of the transaction
-    marker = UUID(point.id).hex.encode()
+    # the client's id is in the first statements of the transaction, as PostgreSQL keeps it
+    marker = UUID(point.id).bytes
     trap = seats[0].database.cut_at(point.pattern, after=marker, times=point.times)
     heard = [await wires[0].ask_for(room, point.name, point.body, id=point.id)]
     assert await asyncio.to_thread(trap.wait, 5), point
