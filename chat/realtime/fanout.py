@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from chat.realtime.stats import stats
@@ -52,8 +52,8 @@ class FanOut(Generic[T]):
         if not self.busy:
             begin()
 
-    def run(self, targets: Sequence[T], act: Callable[[T], None], done: Callable[[], None]) -> None:
-        """`act` on each, in slices; `done` afterwards, when the next may be planned."""
+    def run(self, targets: Sequence[T], act: Callable[[Iterator[T]], None], done: Callable[[], None]) -> None:
+        """`act` on all, a slice at a time; `done` afterwards, when the next may be planned."""
         if self._planned is not None:
             self._planned.cancel()
             self._planned = None
@@ -64,15 +64,18 @@ class FanOut(Generic[T]):
         stats.frames_fanned_out += len(targets)
         self._step(act, done)
 
-    def _step(self, act: Callable[[T], None], done: Callable[[], None]) -> None:
+    def _step(self, act: Callable[[Iterator[T]], None], done: Callable[[], None]) -> None:
         began = time.perf_counter()
         upto = self._index + SLICE
-        for target in self._targets[self._index : upto]:
+        left = iter(self._targets[self._index : upto])
+        while True:
             try:
-                act(target)
+                act(left)
             except Exception:
                 # the others must hear it, and the next fan-out must begin
                 logger.exception("one of a fan-out failed")
+            else:
+                break
         self._index = upto
         self._cost += time.perf_counter() - began
         if upto < len(self._targets):

@@ -183,7 +183,7 @@ class Hub:
             self.spawn(self._open(watch))
         before = watch.followers.get(socket)
         if before is not None:
-            before.gone = True
+            before.leave()
         follower = watch.followers[socket] = Follower(socket, watch)
         return follower
 
@@ -242,7 +242,7 @@ class Hub:
         follower = watch.followers.pop(socket, None) if watch is not None else None
         if watch is None or follower is None:
             return
-        follower.gone = True
+        follower.leave()
         if not watch.followers:
             del self._watches[stream_id]
             self._unsubscribe_later(stream_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +15,9 @@ from chat.log.batch import Committed
 from chat.log.models import Audience
 from chat.log.visibility import Viewer
 from chat.realtime.frame import Frame
+from chat.realtime.limits import TICK, TICK_EACH
 from chat.realtime.readers import Readers
-from chat.realtime.watch import Chunk, Follower, Watch
+from chat.realtime.watch import Chunk, Follower, Watch, deliver, deliver_to_all
 
 logger = logging.getLogger(__name__)
 
@@ -105,21 +106,22 @@ class LogLane:
         public = chunk.frame(Viewer(None))
         if all(e.audience == Audience.PUBLIC for e in events):
 
-            def act(follower: Follower) -> None:
-                follower.deliver(chunk, public)
+            def act(followers: Iterator[Follower]) -> None:
+                deliver_to_all(followers, chunk, public)
         else:
             frames: dict[Viewer, Frame] = {}
             named = {e.person_id for e in events if e.person_id is not None}
 
-            def act(follower: Follower) -> None:
-                viewer = follower.viewer
-                if not (viewer.staff or viewer.person_id in named):
-                    follower.deliver(chunk, public)
-                    return
-                own = frames.get(viewer)
-                if own is None:
-                    own = frames[viewer] = chunk.frame(viewer)
-                follower.deliver(chunk, own)
+            def act(followers: Iterator[Follower]) -> None:
+                for follower in followers:
+                    viewer = follower.viewer
+                    if not (viewer.staff or viewer.person_id in named):
+                        deliver(follower, chunk, public)
+                        continue
+                    own = frames.get(viewer)
+                    if own is None:
+                        own = frames[viewer] = chunk.frame(viewer)
+                    deliver(follower, chunk, own)
 
         def done() -> None:
             for e in events:
@@ -129,6 +131,7 @@ class LogLane:
             if watch.pending:
                 watch.log_fanout.plan(lambda: self.flush(watch))
 
+        watch.log_fanout.pause = min(TICK, TICK_EACH * len(events))
         # whoever begins to follow from here on reads these events from the log
         watch.log_fanout.run(list(watch.followers.values()), act, done)
 

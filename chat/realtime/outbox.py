@@ -89,6 +89,7 @@ class Outbox:
         "_moved_at",
         "_values",
         "_writer",
+        "at_once",
         "closing",
         "waiting",
     )
@@ -107,6 +108,8 @@ class Outbox:
         # bytes in the server's buffer when it was last looked at: that they become fewer is progress too
         self._left = 0
         self._ending: asyncio.Task[None] | None = None
+        self.at_once: Callable[[Frame], bool] | None = None
+        """The writer's `write`, while nothing waits: the short way for what goes to thousands. None: ask `put`."""
         self.waiting = 0
         """Bytes that wait in the log lane."""
         self.closing: CloseCode | None = None
@@ -116,6 +119,8 @@ class Outbox:
         self._writer = writer
         if self.closing is not None:
             self._ending = asyncio.ensure_future(self._say_goodbye(None))
+        else:
+            self.at_once = writer.write
 
     # --- in -----------------------------------------------------------------------------------------------------
 
@@ -173,13 +178,18 @@ class Outbox:
         try:
             return self._writer.write(frame)
         except Exception:
-            logger.exception("a frame could not be written")
-            self.close(CloseCode.BUSY)
+            self.break_off()
             return True
+
+    def break_off(self) -> None:
+        """The writer has raised: the socket cannot go on. Called while the exception is handled."""
+        logger.exception("a frame could not be written")
+        self.close(CloseCode.BUSY)
 
     # --- out ----------------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
+        self.at_once = None
         if self not in self._backlog:
             self._moved_at = time.monotonic()
             self._left = 0
@@ -210,6 +220,8 @@ class Outbox:
             if self._values:
                 del self._values[stream_id]
         self._backlog.discard(self)
+        if self.closing is None and self._writer is not None:
+            self.at_once = self._writer.write
 
     def _write(self, frame: Frame) -> bool:
         now = time.monotonic()
@@ -231,6 +243,7 @@ class Outbox:
         if self.closing is not None:
             return
         self.closing = code
+        self.at_once = None
         stats.closed[code.name.lower()] += 1
         self._latest = self._values = None
         if not flush:
@@ -262,6 +275,7 @@ class Outbox:
         """The application of the socket ends; nothing is left to be sent."""
         self._backlog.discard(self)
         self.closing = self.closing or CloseCode.GOING_AWAY
+        self.at_once = None
         self._frames = self._latest = self._values = None
         # it knows the socket, which knows us: without it an ended socket is freed at once
         self._give_up = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from chat.log import clock
@@ -40,9 +41,22 @@ def _send(watch: Watch) -> None:
     watch.passing.clear()
     watch.dirty.clear()
 
-    def act(follower: Follower) -> None:
-        if follower.held is None and not follower.gone:
-            follower.outbox.put_values(watch.stream_id, frame, values)
+    stream_id = watch.stream_id
+
+    def act(followers: Iterator[Follower]) -> None:
+        for follower in followers:
+            if not follower.ready:
+                continue
+            outbox = follower.outbox
+            at_once = outbox.at_once
+            if at_once is None:
+                outbox.put_values(stream_id, frame, values)
+                continue
+            try:
+                if not at_once(frame):
+                    outbox.put_values(stream_id, frame, values)
+            except Exception:
+                outbox.break_off()
 
     def done() -> None:
         if watch.dirty:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -12,7 +13,7 @@ from chat.log.visibility import Viewer, visible
 from chat.realtime import protocol
 from chat.realtime.fanout import FanOut
 from chat.realtime.frame import Frame
-from chat.realtime.limits import SIGNAL_TICK, TICK
+from chat.realtime.limits import SIGNAL_TICK, TICK_EACH
 
 if TYPE_CHECKING:
     from chat.realtime.consumer import Socket
@@ -41,7 +42,7 @@ class Follower:
     number that has been queued: nothing is sent twice, whichever of log and doorbell was faster.
     """
 
-    __slots__ = ("gone", "held", "outbox", "seq", "socket", "viewer", "watch")
+    __slots__ = ("gone", "held", "outbox", "ready", "seq", "socket", "viewer", "watch")
 
     def __init__(self, socket: Socket, watch: Watch) -> None:
         self.socket = socket
@@ -51,6 +52,12 @@ class Follower:
         self.seq = 0
         self.held: list[Chunk] | None = []
         self.gone = False
+        # neither held nor gone
+        self.ready = False
+
+    def leave(self) -> None:
+        """Take nothing more."""
+        self.gone, self.ready = True, False
 
     def deliver(self, chunk: Chunk, frame: Frame) -> None:
         if self.gone:
@@ -68,11 +75,45 @@ class Follower:
     def release(self, seq: int, viewer: Viewer) -> None:
         """What the client needed up to `seq` has been queued: what waited and goes beyond it follows."""
         held, self.held = self.held or [], None
+        self.ready = not self.gone
         self.seq, self.viewer = seq, viewer
         for chunk in held:
             if chunk.last > self.seq:
                 self.outbox.put(chunk.frame(viewer, self.seq))
                 self.seq = chunk.last
+
+
+def deliver(follower: Follower, chunk: Chunk, frame: Frame) -> None:
+    """`Follower.deliver` by the short way where there is one: it is called for every socket and frame."""
+    if follower.ready and chunk.first > follower.seq:
+        outbox = follower.outbox
+        at_once = outbox.at_once
+        if at_once is not None:
+            follower.seq = chunk.last
+            try:
+                if not at_once(frame):
+                    outbox.put(frame)
+            except Exception:
+                outbox.break_off()
+            return
+    follower.deliver(chunk, frame)
+
+
+def deliver_to_all(followers: Iterator[Follower], chunk: Chunk, frame: Frame) -> None:
+    """The same frame for all of them: `deliver`, without a call for each."""
+    first, last = chunk.first, chunk.last
+    for follower in followers:
+        outbox = follower.outbox
+        at_once = outbox.at_once
+        if at_once is None or not follower.ready or first <= follower.seq:
+            follower.deliver(chunk, frame)
+            continue
+        follower.seq = last
+        try:
+            if not at_once(frame):
+                outbox.put(frame)
+        except Exception:
+            outbox.break_off()
 
 
 @dataclass(eq=False, slots=True)
@@ -91,7 +132,7 @@ class Watch:
     pending: list[CommittedEvent] = field(default_factory=list)
     pending_first: int = 0
     filling: bool = False
-    log_fanout: FanOut[Follower] = field(default_factory=lambda: FanOut(TICK))
+    log_fanout: FanOut[Follower] = field(default_factory=lambda: FanOut(TICK_EACH))
 
     # the signal lane
     values: dict[str, tuple[int, Any]] = field(default_factory=dict)

@@ -125,7 +125,8 @@ def log() -> FakeLog:
 
 @pytest.fixture
 async def hub(log: FakeLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
-    monkeypatch.setattr(watch, "TICK", 0.0)
+    monkeypatch.setattr(watch, "TICK_EACH", 0.0)
+    monkeypatch.setattr(log_lane, "TICK", 0.0)
     monkeypatch.setattr(fanout, "REST", -1.0)
     monkeypatch.setattr(log_lane, "HOLE_PATIENCE", 0.001)
     monkeypatch.setattr(hub_module, "UNSUBSCRIBE_AFTER", 0.0)
@@ -524,7 +525,7 @@ async def test_a_writer_that_breaks_costs_its_own_socket_only(hub: Hub, log: Fak
 
     sockets = [await come(hub, log) for _ in range(3)]
     broken = Broken()
-    sockets[1].outbox._writer = broken
+    sockets[1].outbox._writer, sockets[1].outbox.at_once = broken, broken.write
     hub.deliver(log.commit(3))
     await until(lambda: sockets[2].seqs and broken.aborted)
     assert sockets[1].outbox.closing == CloseCode.BUSY

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from chat.realtime.frame import Frame
@@ -20,6 +21,33 @@ if TYPE_CHECKING:
 LAST_BYTES = 3.0
 
 
+def _write_to(protocol: WebSocketsSansIOProtocol, fd: int) -> Callable[[Frame], bool]:
+    """`Writer.write`, as a function of its own: called for every socket and frame, it looks nothing up."""
+    transport = protocol.transport
+    buffered, closing = transport.get_write_buffer_size, transport.is_closing
+
+    def write(frame: Frame) -> bool:
+        if buffered():
+            return False
+        if closing() or protocol.close_sent:
+            # nobody is there any more: the reader hears of it in a moment
+            return True
+        wire = frame.wire
+        try:
+            written = os.write(fd, wire)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                # a frame is missing now: nothing may follow it
+                transport.abort()
+                return True
+            written = 0
+        if written < len(wire):
+            transport.write(wire[written:])
+        return True
+
+    return write
+
+
 class UvicornWriter:
     """Writes to the kernel while uvicorn's transport has nothing waiting.
 
@@ -27,14 +55,14 @@ class UvicornWriter:
     is asked right before the write still holds during it.
     """
 
-    __slots__ = ("_buffered", "_closing", "_fd", "_protocol", "_transport")
+    __slots__ = ("_buffered", "_closing", "_protocol", "_transport", "write")
 
     def __init__(self, protocol: WebSocketsSansIOProtocol, fd: int) -> None:
         self._protocol = protocol
         self._transport = protocol.transport
         self._closing = protocol.transport.is_closing
         self._buffered = protocol.transport.get_write_buffer_size
-        self._fd = fd
+        self.write = _write_to(protocol, fd)
 
     @classmethod
     def find(cls, send: Any) -> UvicornWriter | None:
@@ -54,25 +82,6 @@ class UvicornWriter:
             return None
         limit_send_buffer(connection)
         return cls(protocol, connection.fileno())
-
-    def write(self, frame: Frame) -> bool:
-        if self._buffered():
-            return False
-        if self._closing() or self._protocol.close_sent:
-            # nobody is there any more: the reader hears of it in a moment
-            return True
-        wire = frame.wire
-        try:
-            written = os.write(self._fd, wire)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                # a frame is missing now: nothing may follow it
-                self._transport.abort()
-                return True
-            written = 0
-        if written < len(wire):
-            self._transport.write(wire[written:])
-        return True
 
     async def close(self, code: int, reason: str) -> None:
         if not self._closing() and not self._protocol.close_sent:

@@ -29,11 +29,11 @@ def _room_ceiling() -> None:
     _set("chat.rooms.book", "CEILING", _NONE)
 
 
-def _no_pause(constant: str, lane: str) -> None:
+def _no_pause(module: str, constant: str, lane: str) -> None:
     """No pause between two fan-outs, in the streams that are followed already and in those to come."""
     from livesale.serving import server
 
-    _set("chat.realtime.watch", constant, 0.0)
+    _set(module, constant, 0.0)
     # nor the rest that a long fan-out takes
     _set("chat.realtime.fanout", "REST", 0.0)
     if server.hub_or_none is not None:
@@ -45,8 +45,8 @@ LIFTS: dict[str, Callable[[], None]] = {
     "socket-rate": _socket_rate,
     "message-rate": _message_rate,
     "room-ceiling": _room_ceiling,
-    "tick": lambda: _no_pause("TICK", "log_fanout"),
-    "signal-tick": lambda: _no_pause("SIGNAL_TICK", "signal_fanout"),
+    "tick": lambda: _no_pause("chat.realtime.log_lane", "TICK", "log_fanout"),
+    "signal-tick": lambda: _no_pause("chat.realtime.watch", "SIGNAL_TICK", "signal_fanout"),
 }
 SAID = {
     "socket-rate": "the frames per second of one socket",
