@@ -1,7 +1,8 @@
 """The writer lane of a serving process: one thread, one database connection, one transaction at a time.
 
-What arrives while a transaction runs shares the next one; the previous commit is the timer. Requests are drawn
-round-robin over streams, so that a flooded room delays a quiet one by no more than one batch.
+What arrives while a transaction runs shares the next one; the previous commit is the timer. A conversation of many
+gathers a little longer. Requests are drawn round-robin over streams, so that a flooded room delays a quiet one by no
+more than one batch.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ BATCH_LIMIT = 500
 STREAM_LIMIT = 5_000
 ACTOR_LIMIT = 50
 LANE_LIMIT = 20_000
+# Patient commands gather: after a batch of nothing else the next one begins so many seconds later for each that was in
+# it, and no later than this. The first after quiet goes at once, and whatever is not patient takes all others along.
+GATHER_EACH = 0.0125
+GATHER = 0.05
 # A stream that stays locked is tried again after this long, in seconds.
 LOCKED_PAUSE = 0.02
 
@@ -43,6 +48,9 @@ class Lane:
         self._queues: dict[UUID, deque[Request]] = {}
         self._turns: deque[UUID] = deque()
         self._waiting = 0
+        # of those that wait, how many are in a hurry; and until when the others may gather
+        self._urgent = 0
+        self._gather_until = 0.0
         # keys are the numbers of the ids: they are hashed in a fifth of the time
         self._per_actor: dict[int, int] = {}
         self._stopping = False
@@ -90,7 +98,12 @@ class Lane:
             queue.append(request)
             self._waiting += 1
             self._per_actor[actor] = self._per_actor.get(actor, 0) + 1
-            self._wake.notify()
+            if not request.spec.patient:
+                self._urgent += 1
+                self._wake.notify()
+            elif self._waiting == 1:
+                # with more of them the thread knows already how long they gather
+                self._wake.notify()
 
     def _draw(self) -> list[Request]:
         """Take the next batch: one request per stream and turn, streams in rotation."""
@@ -115,6 +128,7 @@ class Lane:
         self._turns.extend(paused)
         self._waiting -= len(drawn)
         for r in drawn:
+            self._urgent -= not r.spec.patient
             actor = r.actor_id.int
             left = self._per_actor[actor] - 1
             if left:
@@ -127,17 +141,27 @@ class Lane:
         try:
             while True:
                 with self._wake:
-                    while not self._waiting and not self._stopping:
-                        self._wake.wait()
+                    while not (self._stopping or self._ready()):
+                        self._wake.wait(self._pause())
                     if self._stopping and not self._waiting:
                         return
                     batch = self._draw()
                     if not batch:
                         self._wake.wait(LOCKED_PAUSE)
                         continue
+                began = time.monotonic()
                 self._carry_out(batch)
+                if all(r.spec.patient for r in batch):
+                    self._gather_until = began + min(GATHER, GATHER_EACH * len(batch))
         finally:
             connection.close()
+
+    def _ready(self) -> bool:
+        return self._urgent > 0 or (self._waiting > 0 and self._pause() == 0)
+
+    def _pause(self) -> float | None:
+        """For how many seconds those that wait may still gather; None while nobody waits."""
+        return max(0.0, self._gather_until - time.monotonic()) if self._waiting else None
 
     def _carry_out(self, batch: list[Request]) -> None:
         began = time.perf_counter()
@@ -190,4 +214,5 @@ class Lane:
                 queue.appendleft(r)
                 self._paused[r.stream_id] = until
                 self._waiting += 1
+                self._urgent += not r.spec.patient
                 self._per_actor[r.actor_id.int] = self._per_actor.get(r.actor_id.int, 0) + 1

@@ -52,6 +52,8 @@ class CommandSpec:
     guests: bool
     # reads a body from JSON
     decode: Callable[[bytes | msgspec.Raw], Any]
+    # may gather for a moment with others
+    patient: bool = False
 
     @property
     def summary(self) -> str:
@@ -127,14 +129,18 @@ def command(
     on: Iterable[str] = ("room",),
     system: bool = False,
     guests: bool = False,
+    patient: bool = False,
 ) -> Callable[[type[Handler]], type[Handler]]:
-    """Register a handler class for command `name` on these kinds of streams. System commands come only from us."""
+    """Register a handler class for command `name` on these kinds of streams. System commands come only from us.
+
+    `patient`: when many come, they may gather for a moment so that they share a transaction.
+    """
 
     def register(handler: type[Handler]) -> type[Handler]:
         if name in COMMANDS:
             raise RuntimeError(f"command {name} is registered twice")
         decode = msgspec.json.Decoder(body).decode
-        COMMANDS[name] = CommandSpec(name, body, handler(), tuple(on), system, guests, decode)
+        COMMANDS[name] = CommandSpec(name, body, handler(), tuple(on), system, guests, decode, patient)
         return handler
 
     return register

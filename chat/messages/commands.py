@@ -118,7 +118,7 @@ def declare_message(batch: Batch, requests: Sequence[Request]) -> None:
             messages.want(r.body.reply_to)
 
 
-@command("message.send", SendMessage)
+@command("message.send", SendMessage, patient=True)
 class Send(Handler):
     def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
         declare_message(batch, requests)

@@ -12,6 +12,8 @@ import pytest
 from django.db import connection, connections
 
 from chat.log import execute, pump, transaction
+from chat.log import lane as lane_module
+from chat.log.batch import Request
 from chat.log.execute import execute_all
 from chat.log.lane import Lane
 from chat.log.models import Event, Outbox, Receipt, StreamHead
@@ -61,6 +63,35 @@ def outside() -> psycopg.Connection:
         dbname=settings["NAME"],
         autocommit=True,
     )
+
+
+def test_messages_gather_and_whatever_is_in_a_hurry_takes_them_along(
+    lasting_world: World, monkeypatch: pytest.MonkeyPatch
+):
+    # they would gather for a quarter of an hour
+    monkeypatch.setattr(lane_module, "GATHER_EACH", 1_000.0)
+    monkeypatch.setattr(lane_module, "GATHER", 1_000.0)
+    world = lasting_world
+
+    def say() -> Request:
+        return execute.build(world.room, "message.send", {"text": "hello"}, actor_id=world.member)
+
+    with serving() as lane:
+        first = say()
+        execute_all([first])
+        assert (first.error, lane.batches) == (None, 1)
+        told = threading.Event()
+        second, third = say(), say()
+        third.done = lambda _: told.set()
+        lane.submit(second)
+        lane.submit(third)
+        execute_all([request(world.room, "sample.count", world.guest)])
+        assert told.wait(10)
+        assert (second.error, third.error, lane.batches) == (None, None, 2)
+        last = say()
+        lane.submit(last)
+    # a lane that ends waits for nothing
+    assert last.answer is not None
 
 
 def test_numbers_have_no_gap_whatever_writes_at_once(lasting_world: World):
