@@ -93,7 +93,7 @@ class Refund(models.Model):
     shop = models.ForeignKey("commerce.Shop", on_delete=models.PROTECT, related_name="+")
     attempt = models.ForeignKey(Attempt, on_delete=models.PROTECT, related_name="refunds")
     amount_minor = models.BigIntegerField()
-    reason = models.CharField(max_length=40)
+    reason = models.CharField(max_length=200)
     state = models.CharField(max_length=6, choices=State.choices, default=State.DUE)
     lines = models.JSONField(default=list)
     actor_id = models.UUIDField(null=True, blank=True)

@@ -18,6 +18,7 @@ PARTS = {
     "orders": "claims, beside three ways to write them, in the process and through sockets",
     "storm": "everybody drops and comes back",
     "slow": "some stop reading",
+    "growth": "what a command costs as the log grows",
 }
 VERDICTS = ("pass", "falls short")
 

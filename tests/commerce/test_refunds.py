@@ -73,6 +73,15 @@ def test_an_amount_without_units(world: World) -> None:
     assert caught.value.params == {"left": 2500}
 
 
+def test_a_reason_is_kept_in_full_and_cannot_hide_a_refund(world: World) -> None:
+    got, _ = world.paid(person(), 2)
+    world.refund(got.order_id, amount_minor=500, reason="It came late, and the box was open. " * 5)
+    world.refund(got.order_id, amount_minor=500, reason="payment.mismatch")
+    reasons = list(Refund.objects.order_by("id").values_list("reason", flat=True))
+    assert (len(reasons[0]), reasons[1]) == (180, "refund")
+    assert drifts() == []
+
+
 @pytest.mark.parametrize("qty", [0, 3, -1, True, 1.0])
 def test_units_that_cannot_be_refunded(world: World, qty: object) -> None:
     got, _ = world.paid(person(), 2)

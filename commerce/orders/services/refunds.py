@@ -10,7 +10,7 @@ from commerce.ids import pair
 from commerce.money import share
 from commerce.orders import errors
 from commerce.orders.models import Order
-from commerce.orders.rows import OrderRow
+from commerce.orders.rows import MISMATCH, OrderRow
 from commerce.orders.services.payments import Payments
 from commerce.orders.types import RefundDue
 
@@ -69,6 +69,9 @@ class Refunds(Payments):
             if used in self._used:
                 self._used[used] -= qty
             self._tell_line("line.refunded", line, qty=qty)
+        if reason == MISMATCH:
+            # what people type must not read as money that never counted
+            reason = ""
         refunds = self._pay_back(
             order, amount, reason or "refund", [[str(i), q] for i, q in units.items()], actor
         )

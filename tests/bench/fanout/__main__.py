@@ -21,7 +21,7 @@ from tests.processes import ROOT
 from tests.services import MissingPart
 
 PAGE = ROOT / "docs" / "benchmarks" / "fanout.md"
-CHARTS = {"closed-500": "fanout-cost.svg", "growth": "fanout-growth.svg"}
+CHARTS = {"closed-500": "fanout-cost.png", "growth": "fanout-growth.png"}
 
 
 def say(text: str) -> None:
@@ -91,7 +91,7 @@ def write_page(results: Results) -> None:
         drawn.append((CHARTS["growth"], title, charts.lines(title, "µs", grown)))
     text = page(results)
     for name, title, svg in drawn:
-        (PAGE.parent / name).write_text(svg)
+        charts.save_png(svg, PAGE.parent / name)
         text = text.replace("## Cells\n", f"![{title}]({name})\n\n## Cells\n", 1)
     PAGE.write_text(text)
 

@@ -1,9 +1,15 @@
-"""Two small charts as SVG: no library is worth a row of bars."""
+"""Two small charts, drawn as SVG and kept as PNG by the browser of the tests: no library is worth a row of bars."""
 
 from __future__ import annotations
 
 import math
+import re
 from html import escape
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from tests import services
 
 _FONT = 'font-family="sans-serif" font-size="13"'
 _OURS, _THEIRS = "#1b7f5c", "#9aa3ad"
@@ -73,3 +79,18 @@ def lines(title: str, unit: str, series: dict[str, list[tuple[float, float]]]) -
             f'<text x="{left + 12}" y="{top + height - 12 - number * 18}" {_FONT} fill="{colour}">{escape(name)}</text>'
         )
     return _svg(left + width + 40, top + height + 40, parts)
+
+
+def save_png(svg: str, path: Path) -> None:
+    """Let a browser draw it, at twice its size so that it is sharp."""
+    found = re.search(r'width="(\d+)" height="(\d+)"', svg)
+    assert found is not None
+    with sync_playwright() as playwright:
+        args = ["--no-sandbox", "--disable-background-networking", "--disable-component-update"]
+        browser = playwright.chromium.launch(executable_path=services.find_chromium(), args=args)
+        page = browser.new_page(
+            viewport={"width": int(found[1]), "height": int(found[2])}, device_scale_factor=2
+        )
+        page.set_content(f"<style>body {{ margin: 0 }}</style>{svg}")
+        page.screenshot(path=path)
+        browser.close()

@@ -77,7 +77,7 @@ class Bench:
         wrong = [*tally.wrong[:3], *world.check(self._market, start, tally)]
         if tally.refused and cell.load != "refusals":
             wrong.append(f"{tally.refused} refused")
-        return {"cell": cell.name, **_figures(tally, pace, meter), "wrong": wrong}
+        return {"cell": cell.name, **figures(tally, pace, meter), "wrong": wrong}
 
 
 class Meter:
@@ -111,7 +111,7 @@ class Meter:
         return max(0.0, theirs / seconds / (os.cpu_count() or 1))
 
 
-def _figures(tally: Tally, pace: inprocess.Pace, meter: Meter) -> Run:
+def figures(tally: Tally, pace: inprocess.Pace, meter: Meter) -> Run:
     elapsed, batch = pace
     waits = sorted(tally.waits) or [0.0]
     done = max(1, tally.done)
@@ -180,7 +180,7 @@ def profile(arguments: argparse.Namespace) -> None:
     plain = bench.run(cell, arguments.seconds, seed=2)
     lane.Lane._carry_out = profiled  # type: ignore[method-assign]
     found = bench.run(cell, arguments.seconds, seed=3)
-    figures = pstats.Stats(profiler, stream=sys.stderr)
-    figures.sort_stats("tottime").print_stats(40)
-    figures.sort_stats("cumtime").print_stats(60)
+    stats = pstats.Stats(profiler, stream=sys.stderr)
+    stats.sort_stats("tottime").print_stats(40)
+    stats.sort_stats("cumtime").print_stats(60)
     print("without profiler", plain, "\nwith", found, file=sys.stderr)

@@ -19,6 +19,7 @@ from commerce.ids import new_id
 from commerce.orders.models import Line, Order
 from commerce.stock.models import Movement, Pool, Waiting
 from livesale.accounts.models import User
+from livesale.claims import gate
 from tests.bench.orders.crowd import Tally, Wish
 from tests.proofs.market import Market, drifts, units, units_in_lines
 
@@ -77,6 +78,8 @@ def reset(market: Market, *, sold_out: bool) -> Start:
         d_stock=stock,
         at=Order._meta.get_field("created_at").to_python("2026-01-01T00:00Z"),
     )
+    # what was sold out a moment ago is not any more, behind everybody's back
+    gate.forget({market.pool})
     start = Start(stock, _sell_out(market) if sold_out else [], WAITLIST if sold_out else 0)
     with connection.cursor() as cursor:
         if postgres:
