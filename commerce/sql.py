@@ -174,17 +174,18 @@ def _source(columns: list[tuple[str, str, str]], data: list[list[Any]]) -> tuple
     """
     expressions: list[str] = []
     constants: list[Any] = []
-    arrays: list[tuple[str, Any]] = []
+    arrays: list[str] = []
+    sent: list[Any] = []
     for at, ((_, db_type, letter), values) in enumerate(zip(columns, data, strict=True)):
         if at and (same(values) or (letter != "u" and values.count(values[0]) == len(values))):
             expressions.append(f"%s::{db_type}")
             constants.append(values[0])
         else:
-            arrays.append((db_type, link().array(db_type, values)))
+            arrays.append(f"%s::{db_type}[]")
+            sent.append(link().array(db_type, values))
             expressions.append(f"v.a{len(arrays)}")
     names = ", ".join(f"a{at}" for at in range(1, len(arrays) + 1))
-    source = f"unnest({', '.join(f'%s::{db_type}[]' for db_type, _ in arrays)}) AS v({names})"
-    return expressions, source, [*constants, *(values for _, values in arrays)]
+    return expressions, f"unnest({', '.join(arrays)}) AS v({names})", [*constants, *sent]
 
 
 def insert_rows(model: type[models.Model], names: Sequence[str], rows: list[tuple[Any, ...]]) -> None:

@@ -349,6 +349,8 @@ def proofs(args):
         "tests/wire/test_hostile.py",
         "tests/rest/test_as_documented.py",
         "tests/flows/test_storm.py",
+        "tests/flows/test_counts.py",
+        "tests/wire/test_flood.py",
     )
     return shown(*pytest, "-m", "heavy", *long_forms) or failed
 

@@ -195,7 +195,8 @@ def _postgres_source(
     """SELECT … FROM unnest(…): an array per column whose values differ."""
     picks: list[str] = []
     constants: list[Any] = []
-    arrays: list[tuple[str, Any]] = []
+    arrays: list[str] = []
+    sent: list[Any] = []
     for at, ((letter, db_type), values) in enumerate(zip(kinds, columns, strict=True)):
         convert = _POSTGRES.get(letter)
         # the first column is always an array: it says how many rows there are
@@ -206,12 +207,12 @@ def _postgres_source(
             continue
         if convert is not None:
             values = [None if value is None else convert(value) for value in values]
-        arrays.append((db_type, link().array(db_type, values)))
+        arrays.append(f"%s::{db_type}[]")
+        sent.append(link().array(db_type, values))
         picks.append(f"v.a{len(arrays)}")
-    unnested = ", ".join(f"%s::{db_type}[]" for db_type, _ in arrays)
     names = ", ".join(f"a{at}" for at in range(1, len(arrays) + 1))
-    source = f"SELECT {', '.join(picks)} FROM unnest({unnested}) AS v({names})"  # noqa: S608 - names of ours, values are parameters
-    return source, [*constants, *(values for _, values in arrays)]
+    source = f"SELECT {', '.join(picks)} FROM unnest({', '.join(arrays)}) AS v({names})"  # noqa: S608 - names of ours, values are parameters
+    return source, [*constants, *sent]
 
 
 # --- heads --------------------------------------------------------------------------------------------------------

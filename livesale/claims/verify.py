@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
+from django.db.models import Min
 
 from chat.log import clock
-from chat.log.models import Event, Receipt
+from chat.log.models import Event, Receipt, StreamHead
 from chat.log.verify import Drift
 from chat.messages.models import Message
 from commerce.orders.models import Line
@@ -41,26 +41,38 @@ def _ids(answers: Iterable[dict[str, Any]], key: str) -> set[UUID]:
 
 
 def _receipts() -> Iterator[Drift]:
-    rows = Receipt.objects.order_by("client_id").values_list("client_id", "answer", "at").iterator()
-    # old texts go with the log; a receipt may stay longer, when its id says a time to come
-    kept_since = clock.now() - timedelta(days=settings.KEEP_LOG_DAYS) if settings.KEEP_LOG_DAYS else None
+    rows = (
+        Receipt.objects.order_by("client_id").values_list("client_id", "stream_id", "answer", "at").iterator()
+    )
+    # old texts go with their events; a receipt may stay longer
+    kept_since = _kept_since()
     for part in _slices(rows):
-        answers = [(client_id, answer.get("claim", answer), at) for client_id, answer, at in part]
-        bodies = [answer for _, answer, _ in answers]
+        answers = [
+            (client_id, stream, answer.get("claim", answer), at) for client_id, stream, answer, at in part
+        ]
+        bodies = [answer for _, _, answer, _ in answers]
         lines = set(Line.objects.filter(id__in=_ids(bodies, "line")).values_list("id", flat=True))
         places = set(Waiting.objects.filter(id__in=_ids(bodies, "wait")).values_list("id", flat=True))
         messages = set(Message.objects.filter(id__in=_ids(bodies, "message")).values_list("id", flat=True))
-        for client_id, answer, at in answers:
+        for client_id, stream_id, answer, at in answers:
             for key, known, what in (
                 ("line", lines, "line"),
                 ("wait", places, "place"),
                 ("message", messages, "message"),
             ):
                 value = answer.get(key)
-                if key == "message" and kept_since is not None and at < kept_since:
+                if key == "message" and stream_id in kept_since and at < kept_since[stream_id]:
                     continue
                 if isinstance(value, str) and UUID(value) not in known:
                     yield Drift(f"receipt.{what}_lost", f"receipt {client_id}", f"{what} {value}", "nothing")
+
+
+def _kept_since() -> dict[UUID, datetime]:
+    """Of the streams whose log no longer begins with its beginning: the moment of the oldest event that is left."""
+    pruned = list(StreamHead.objects.filter(floor__gt=0).values_list("stream_id", flat=True))
+    oldest = Event.objects.filter(stream_id__in=pruned).values("stream_id").annotate(since=Min("at"))
+    found = {row["stream_id"]: row["since"] for row in oldest}
+    return {stream_id: found.get(stream_id, clock.now()) for stream_id in pruned}
 
 
 def _events() -> Iterator[Drift]:

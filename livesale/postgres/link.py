@@ -210,7 +210,8 @@ class Link:
         raises what `otherwise` makes.
         """
         if must is not None:
-            sql = f"WITH done AS ({sql} RETURNING 1) SELECT 1 / (count(*) = %s)::int FROM done"  # noqa: S608
+            inner = sql
+            sql = f"WITH done AS ({inner} RETURNING 1) SELECT 1 / (count(*) = %s)::int FROM done"  # noqa: S608 - statements are ours
             params = [*params, must]
         self.ask(sql, params).otherwise = otherwise
         if self._wrapper.get_autocommit():

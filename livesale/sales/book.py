@@ -72,13 +72,12 @@ class SaleBook(Part):
         for room_id in missing:
             self._sales[room_id] = None
             self._offers[room_id] = {}
-        condition, ids = any_of("room_id", missing)
-        current = f"{condition} AND state <> '{SaleState.ENDED.value}'"
-        sales = _ask(Sale, current, [ids])
+        rooms, ids = any_of("room_id", missing)
+        condition, table = f"{rooms} AND state <> '{SaleState.ENDED.value}'", Sale._meta.db_table
+        sales = _ask(Sale, condition, [ids])
         offers = _ask(
             Offer,
-            f"sale_id IN (SELECT id FROM {Sale._meta.db_table} WHERE {current}) AND removed_at IS NULL "
-            "ORDER BY position, id",
+            f"sale_id IN (SELECT id FROM {table} WHERE {condition}) AND removed_at IS NULL ORDER BY position, id",
             [ids],
         )
         for sale in sales():

@@ -11,7 +11,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -86,7 +86,7 @@ def what_is_wrong(watcher: Watcher, exact: dict[str, int], quiet_at: int) -> lis
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("server", get_args(Server))
+@pytest.mark.parametrize("server", [pytest.param("daphne", marks=pytest.mark.heavy), "uvicorn"])
 async def test_counts_are_few_while_many_order_and_exact_soon_after(
     server: Server,
     postgres_url: str,

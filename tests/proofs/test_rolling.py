@@ -9,7 +9,7 @@ import random
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -131,7 +131,7 @@ async def roll(
 @pytest.mark.slow
 @pytest.mark.faults
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("server", get_args(Server))
+@pytest.mark.parametrize("server", ["daphne", pytest.param("uvicorn", marks=pytest.mark.heavy)])
 def test_replaced_one_after_the_other_under_load(
     server: Server,
     postgres_url: str,

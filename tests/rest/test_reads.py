@@ -325,6 +325,8 @@ ISOLATED = {
     "shops/<str:shop>/orders/<uuid:order>/",
     "shops/<str:shop>/orders.csv",
     "shops/<str:shop>/tickets/",
+    "me/export/",
+    "me/erasure/",
     "schema/",
     "docs/",
     "",

@@ -82,7 +82,7 @@ async def pour(process: LiveProcess, first: bytes, amount: int) -> int:
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("busy", [False, True], ids=["idle", "busy"])
+@pytest.mark.parametrize("busy", [pytest.param(False, marks=pytest.mark.heavy), True], ids=["idle", "busy"])
 @pytest.mark.parametrize("server", get_args(Server))
 async def test_what_is_poured_in_is_not_kept(
     server: Server, busy: bool, postgres_url: str, live_processes: Callable[..., list[LiveProcess]]
