@@ -135,12 +135,12 @@ class RoomBook(Part):
         table = get_user_model()._meta.db_table
         return ask(f"SELECT id, name FROM {table} WHERE {condition}", [ids], "us")
 
-    def _ask_sanctions(self, people: set[UUID], tenants: set[UUID], now: datetime) -> Callable[[], Rows]:
+    def _ask_sanctions(self, people: set[UUID], of: set[UUID], now: datetime) -> Callable[[], Rows]:
         rooms, room_ids = any_of("room_id", self._rooms)
-        shops, tenant_ids = any_of("tenant_id", tenants)
+        tenants, tenant_ids = any_of("tenant_id", of)
         persons, person_ids = any_of("person_id", people)
         return ask(
-            f"SELECT tenant_id, room_id, person_id, kind, until FROM sanction WHERE {shops} AND {persons} "
+            f"SELECT tenant_id, room_id, person_id, kind, until FROM sanction WHERE {tenants} AND {persons} "
             f"AND ({rooms} OR room_id IS NULL) AND lifted_at IS NULL AND (until IS NULL OR until > %s)",
             [tenant_ids, person_ids, room_ids, stamp(now)],
             "uuust",
