@@ -13,6 +13,7 @@ import pytest
 from django.db import Error, IntegrityError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from livesale.postgres import link as link_module
 from livesale.postgres.link import Link
 
 pytestmark = [pytest.mark.database, pytest.mark.only("postgres"), pytest.mark.django_db(transaction=True)]
@@ -168,6 +169,14 @@ def test_a_connection_that_is_cut_is_told_and_the_next_one_works(link: Link) -> 
     assert words() == []
     link.write(INSERT, [3, "three"])
     assert words() == ["three"]
+
+
+def test_a_database_that_never_answers_is_given_up(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link_module, "PATIENCE", 0.05)
+    with pytest.raises(OperationalError, match="not answered"), transaction.atomic():
+        link.write(INSERT, [1, "one"])
+        link.ask("SELECT pg_sleep(1)").rows()
+    assert words() == []
 
 
 def test_others_run_while_it_waits(link: Link) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 # Statements that a connection keeps prepared; what comes on top is planned each time.
 PREPARED_MOST = 400
+# Nothing heard for this long, in seconds: the link is dead, whatever TCP says. What a batch asks takes milliseconds,
+# and waits for locks have limits of their own.
+PATIENCE = 30.0
 # A statement that is longer is made of parts, and seldom comes again.
 LONGEST = 3_000
 
@@ -318,7 +321,8 @@ class Link:
         sending = pgconn.flush()
         while pgconn.is_busy():
             poll.register(socket, select.POLLIN | (select.POLLOUT if sending else 0))
-            poll.poll()
+            if not poll.poll(PATIENCE * 1_000):
+                raise psycopg.OperationalError(f"the database has not answered for {PATIENCE:g} s")
             pgconn.consume_input()
             if sending:
                 sending = pgconn.flush()
