@@ -29,6 +29,12 @@ def _room_ceiling() -> None:
     _set("chat.rooms.book", "CEILING", _NONE)
 
 
+def _no_gathering() -> None:
+    """A message is committed when it comes, and leaves when it is committed."""
+    _set("chat.log.lane", "GATHER", 0.0)
+    _no_pause("chat.realtime.log_lane", "TICK", "log_fanout")
+
+
 def _no_pause(module: str, constant: str, lane: str) -> None:
     """No pause between two fan-outs, in the streams that are followed already and in those to come."""
     from livesale.serving import server
@@ -45,14 +51,14 @@ LIFTS: dict[str, Callable[[], None]] = {
     "socket-rate": _socket_rate,
     "message-rate": _message_rate,
     "room-ceiling": _room_ceiling,
-    "tick": lambda: _no_pause("chat.realtime.log_lane", "TICK", "log_fanout"),
+    "tick": _no_gathering,
     "signal-tick": lambda: _no_pause("chat.realtime.watch", "SIGNAL_TICK", "signal_fanout"),
 }
 SAID = {
     "socket-rate": "the frames per second of one socket",
     "message-rate": "the messages per 10 s of one person",
     "room-ceiling": "the messages per 2 s that a room shows",
-    "tick": "the log lane's pause between two fan-outs",
+    "tick": "the pauses in which messages gather, before a commit and between two fan-outs of the log lane",
     "signal-tick": "the signal lane's pause between two fan-outs",
 }
 # Lifted when everybody has joined: without ticks every newcomer's viewer count would be a fan-out of its own.
