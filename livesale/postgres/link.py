@@ -2,8 +2,7 @@
 
 A cursor waits for each statement, sends values as text inside of it, and has the database plan it anew. Here each
 statement is prepared once per connection, arrays travel in PostgreSQL's binary format, and nothing waits before
-somebody looks at an answer (libpq's pipeline mode). A statement of a command's transaction costs a sixth of a cursor's
-in Python, and half of it in the database.
+somebody looks at an answer (libpq's pipeline mode). What that saves is told in docs/adr/0013.
 
 Statements are carried out in the order in which they were asked, each after the one before has ended, and see what
 any separate statement would see. After one that fails, the others of the same trip are not carried out.
