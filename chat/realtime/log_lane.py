@@ -17,7 +17,7 @@ from chat.log.visibility import Viewer
 from chat.realtime.frame import Frame
 from chat.realtime.limits import TICK, TICK_EACH
 from chat.realtime.readers import Readers
-from chat.realtime.watch import Chunk, Follower, Watch, deliver, deliver_to_all
+from chat.realtime.watch import Chunk, Follower, Watch, deliver_to_all
 
 logger = logging.getLogger(__name__)
 
@@ -116,12 +116,12 @@ class LogLane:
                 for follower in followers:
                     viewer = follower.viewer
                     if not (viewer.staff or viewer.person_id in named):
-                        deliver(follower, chunk, public)
+                        follower.deliver(chunk, public)
                         continue
                     own = frames.get(viewer)
                     if own is None:
                         own = frames[viewer] = chunk.frame(viewer)
-                    deliver(follower, chunk, own)
+                    follower.deliver(chunk, own)
 
         def done() -> None:
             for e in events:

@@ -83,24 +83,8 @@ class Follower:
                 self.seq = chunk.last
 
 
-def deliver(follower: Follower, chunk: Chunk, frame: Frame) -> None:
-    """`Follower.deliver` by the short way where there is one: it is called for every socket and frame."""
-    if follower.ready and chunk.first > follower.seq:
-        outbox = follower.outbox
-        at_once = outbox.at_once
-        if at_once is not None:
-            follower.seq = chunk.last
-            try:
-                if not at_once(frame):
-                    outbox.put(frame)
-            except Exception:
-                outbox.break_off()
-            return
-    follower.deliver(chunk, frame)
-
-
 def deliver_to_all(followers: Iterator[Follower], chunk: Chunk, frame: Frame) -> None:
-    """The same frame for all of them: `deliver`, without a call for each."""
+    """The same frame for all of them: `Follower.deliver`, without a call for each where nothing is in the way."""
     first, last = chunk.first, chunk.last
     for follower in followers:
         outbox = follower.outbox
