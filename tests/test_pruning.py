@@ -74,7 +74,10 @@ def test_old_events_go_with_their_texts_and_the_newest_stay(world: ShopWorld, mo
     with clock.frozen() as time:
         old = say(world, 20, "old")
         world.do(world.room, "message.pin", message=old[3])
-        world.do(world.room, "message.report", world.buyer, message=old[4], reason="a reason")
+        for reported in (old[4], old[5], old[6]):
+            world.do(world.room, "message.report", world.buyer, message=reported, reason="a reason")
+        world.do(world.room, "message.settle", message=old[4])
+        world.do(world.room, "message.delete", message=old[6])
         ahead = uuid7(int((clock.now() + timedelta(days=3650)).timestamp()), 0)
         body = {"text": "by a clock that is ahead"}
         execute(world.room, "message.send", body, actor_id=world.owner.id, client_id=ahead)
@@ -84,15 +87,19 @@ def test_old_events_go_with_their_texts_and_the_newest_stay(world: ShopWorld, mo
         assert counts["events"] > 20
         head = StreamHead.objects.get(stream_id=world.room)
         assert head.floor > 0
-        # what no event names any more is gone, with what was said against it; a pinned one stays in sight
+        # what no event names any more is gone, with what was said against it; but what is pinned stays in sight, and
+        # what was reported until somebody has looked at it
         left = {str(i) for i in Message.objects.filter(room_id=world.room).values_list("id", flat=True)}
-        assert left & set(old) == {old[3]}
+        assert left & set(old) == {old[3], old[5]}
         assert left >= set(young)
         assert Pin.objects.filter(message_id=old[3]).exists()
-        assert not MessageReport.objects.filter(message_id=old[4]).exists()
+        assert not MessageReport.objects.filter(message_id__in=[old[4], old[6]]).exists()
+        later(world, "message.settle", message=old[5])
         snapshot = reading.snapshot(world.room, Viewer(world.buyer.id))
         assert b"old 3" in snapshot
         assert b"later 79" in snapshot
+        time.advance(3600)
+        assert numbers()["messages"] == 1
         assert numbers().get("events", 0) == 0
         # its receipt has to stay; that its text has gone is as it should be
         assert Receipt.objects.filter(client_id=ahead).exists()
@@ -104,14 +111,16 @@ def test_old_events_go_with_their_texts_and_the_newest_stay(world: ShopWorld, mo
     assert drifts() == []
 
 
+def later(world: ShopWorld, name: str, **body: Any) -> Any:
+    # an id is judged by the stopped clock, too
+    id_ = uuid7(int(clock.now().timestamp()), 0)
+    return execute(world.room, name, body, actor_id=world.owner.id, client_id=id_).answer
+
+
 def say_later(world: ShopWorld, time: clock.FrozenClock, count: int) -> list[str]:
     said = []
     for n in range(count):
-        # an id is judged by the stopped clock, too
-        id_ = uuid7(int(clock.now().timestamp()), 0)
-        body = {"text": f"later {n}"}
-        answer = execute(world.room, "message.send", body, actor_id=world.owner.id, client_id=id_).answer
-        said.append(answer["message"])
+        said.append(later(world, "message.send", text=f"later {n}")["message"])
         time.advance(1)
     return said
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from chat.messages.models import Message, MessageReport
 
@@ -31,16 +32,25 @@ def thin_out(room_id: UUID, person_id: UUID, *, now: datetime, leave: int, slice
         left = all_left.filter(at__gte=rows[-1][1])
 
 
+def _readable_no_more(room_id: UUID, before: datetime) -> QuerySet[Message]:
+    open_report = MessageReport.objects.filter(message_id=OuterRef("pk"), settled_at__isnull=True)
+    unseen = Q(deleted_at__isnull=True) & Exists(open_report)
+    return Message.objects.filter(~unseen, room_id=room_id, at__lt=before, pin__isnull=True)
+
+
 def drop_old(room_id: UUID, *, before: datetime, most: int) -> int:
-    """Remove a room's messages from before a moment, which no event names any more; what is pinned stays."""
-    old = Message.objects.filter(room_id=room_id, at__lt=before, pin__isnull=True).order_by("at")
-    ids = list(old.values_list("id", flat=True)[:most])
+    """Remove a room's messages from before a moment, which no event names any more.
+
+    What is pinned stays, and what somebody has reported until the staff have looked at it: both are still shown.
+    """
+    old = _readable_no_more(room_id, before)
+    ids = list(old.order_by("at").values_list("id", flat=True)[:most])
     if ids:
         with transaction.atomic():
-            # a pin that has come meanwhile keeps its message
+            # a pin or a report that has come meanwhile keeps its message
             free = list(
-                Message.objects.select_for_update(of=("self",), no_key=True)
-                .filter(id__in=ids, pin__isnull=True)
+                old.select_for_update(of=("self",), no_key=True)
+                .filter(id__in=ids)
                 .values_list("id", flat=True)
             )
             MessageReport.objects.filter(message_id__in=free).delete()
