@@ -69,6 +69,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "livesale.rest.errors.DatabaseAway",
 ]
 
 ROOT_URLCONF = "livesale.urls"

@@ -30,5 +30,5 @@ MEANING: dict[CloseCode, str] = {
     CloseCode.SIGN_IN_AGAIN: "The session has ended. Connect again as a guest, or sign in.",
     CloseCode.ORIGIN: "The page's origin may not open a socket here.",
     CloseCode.TOO_MANY_SOCKETS: "This person has too many sockets open; the oldest is closed.",
-    CloseCode.TOO_OLD: "The client speaks a protocol that is no longer served. Reload the page.",
+    CloseCode.TOO_OLD: "The client speaks a version of the protocol that is not served. Reload the page.",
 }

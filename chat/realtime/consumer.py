@@ -152,6 +152,8 @@ class Socket:
         """The cookie's person or None for a guest; a close code for those who cannot be served."""
         if self._server.draining:
             return CloseCode.GOING_AWAY, None
+        if not protocol.OLDEST <= _protocol(self._scope.get("query_string", b"")) <= protocol.VERSION:
+            return CloseCode.TOO_OLD, None
         headers: dict[bytes, bytes] = dict(self._scope.get("headers", []))
         self.language = _language(headers.get(b"accept-language", b"").decode("latin-1"))
         origin = headers.get(b"origin", b"").decode("latin-1")
@@ -179,6 +181,8 @@ class Socket:
         if identity.language:
             self.language = _language(identity.language)
         sockets = self._hub.add_person(identity.person_id, self)
+        # who opens more sockets is not heard more often
+        self._bucket = next((s._bucket for s in sockets if s is not self), self._bucket)
         if len(sockets) > limits.SOCKETS_PER_PERSON:
             staying = [s for s in sockets if s.outbox.closing is None]
             for oldest in sorted(staying, key=lambda s: s.opened_at)[: -limits.SOCKETS_PER_PERSON]:
@@ -457,6 +461,15 @@ def _cookie(header: str, name: str) -> str:
         if key == name:
             return value
     return ""
+
+
+def _protocol(query: bytes) -> int:
+    """The version that a client says it speaks; 0 when what it says is no number."""
+    for pair in query.split(b"&"):
+        key, _, value = pair.partition(b"=")
+        if key == b"protocol":
+            return int(value) if value.isdigit() and len(value) < 6 else 0
+    return 1
 
 
 class _OnlyId(msgspec.Struct):

@@ -14,6 +14,10 @@ import msgspec
 from chat.realtime.frame import Frame
 
 VERSION = 1
+"""What `hello` says. A client says what it speaks in its address, `/ws/?protocol=1`; one that does not, speaks 1."""
+
+# The oldest that is still served: raised when a frame that old clients need has gone.
+OLDEST = 1
 
 
 class _FromClient(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="type"):

@@ -3,7 +3,7 @@ import { CLOSE, reactionTo } from './close-codes'
 import { ServerClock } from './clock'
 import { Emitter } from './emitter'
 import type { Environment, SocketLike } from './environment'
-import type { ClientFrame, Hello, ServerFrame } from './types'
+import { PROTOCOL, type ClientFrame, type Hello, type ServerFrame } from './types'
 
 export const PING_MS = 15_000
 export const SILENCE_MS = 45_000
@@ -128,7 +128,7 @@ export class Connection extends Emitter<Topics> {
     this.set({ phase: 'connecting', nextAt: null })
     let socket: SocketLike
     try {
-      socket = this.env.open(this.url)
+      socket = this.env.open(`${this.url}${this.url.includes('?') ? '&' : '?'}protocol=${PROTOCOL}`)
     } catch {
       this.lost(1006)
       return

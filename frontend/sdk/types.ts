@@ -1,5 +1,8 @@
 /** What travels between server and pages. The server's `chat/realtime/protocol.py` and `docs/wire.md` are the source. */
 
+/** The version of the wire that this client speaks. */
+export const PROTOCOL = 1
+
 /** A UUID string. */
 export type Id = string
 /** Unix milliseconds of the server's clock. */

@@ -39,7 +39,8 @@ _INTRODUCTION = """\
 One WebSocket at `/ws/`, text frames of JSON in both directions, every frame an object with a `type`. A client ignores
 frames, events and fields that it does not know; the server refuses fields that it does not know. Moments are Unix
 milliseconds of the server's clock, durations are seconds, ids are UUIDs as text, money is whole minor units beside a
-`currency`.
+`currency`. The client says which version of this page it speaks in the address, `/ws/?protocol=1` (1 where it does
+not), and the server in `hello`; a version that is not served is closed with 4426.
 
 A page is known by its session cookie and its `Origin`. Everything else opens the socket without a cookie and sends
 `auth` with a single-use ticket (`POST /api/v1/me/ticket/`, or by a shop's key) as its first frame.
@@ -242,7 +243,7 @@ def _limits() -> Iterator[str]:
         ("characters of a frame", limits.FRAME, "frame"),
         ("characters of a command's frame", limits.COMMAND, "command"),
         ("streams that one socket follows", limits.STREAMS, "streams"),
-        ("frames per second, on average", int(limits.RATE), "rate"),
+        ("frames per second, on average, of all sockets of a person", int(limits.RATE), "rate"),
         ("frames at once", limits.BURST, "burst"),
         ("seconds of silence until the server gives up", int(limits.SILENCE), "silence"),
         ("seconds until the server says that it is there", int(limits.BEAT), "beat"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import get_language
 from rest_framework import exceptions
@@ -146,7 +147,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse
 
 
 def wants_json(request: HttpRequest) -> bool:
-    return request.path.startswith(("/api/", "/_allauth/"))
+    return request.path.startswith(("/api/", "/_allauth/", "/webhooks/"))
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -161,7 +162,27 @@ def plain_page(refusal: BaseException) -> HttpResponse:
     text = sentence(
         getattr(refusal, "code", "server.error"), getattr(refusal, "params", {}), get_language() or ""
     )
-    return HttpResponse(text + "\n", content_type="text/plain; charset=utf-8", status=status_of(refusal))
+    response = HttpResponse(text + "\n", content_type="text/plain; charset=utf-8", status=status_of(refusal))
+    retry_after = getattr(refusal, "retry_after", None)
+    if retry_after is not None:
+        response["Retry-After"] = str(max(1, math.ceil(retry_after)))
+    return response
+
+
+class DatabaseAway:
+    """Middleware: a view that met no database is told as something that passes, to people and to gateways alike."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        refusal = as_refusal(exception)
+        return error_response(refusal) if wants_json(request) else plain_page(refusal)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None, **path: Any) -> HttpResponse:

@@ -10,6 +10,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -37,6 +38,29 @@ def transactions(url: str) -> int:
     return int(found[0])
 
 
+# A process keeps eight connections (docs/operations.md); the rest are those of the two helpers and of `transactions`.
+CONNECTIONS = 2 * 8 + 3
+
+
+async def backends(url: str, most: list[int]) -> None:
+    """Note again and again how many connections there are, and refuse one that keeps a transaction open."""
+    # by way of another database: what is asked here does not count there
+    elsewhere = psycopg.AsyncConnection.connect(url, dbname="postgres", autocommit=True)
+    async with await elsewhere as link:
+        while True:
+            found = await link.execute(
+                "SELECT count(*), count(*) FILTER (WHERE state LIKE 'idle in transaction%%' "
+                "AND clock_timestamp() - state_change > interval '5 s') FROM pg_stat_activity "
+                "WHERE datname = %s",
+                [urlsplit(url).path[1:]],
+            )
+            row = await found.fetchone()
+            assert row is not None
+            assert row[1] == 0, "a connection keeps its transaction"
+            most.append(row[0])
+            await asyncio.sleep(0.02)
+
+
 async def until_lost(client: Client) -> None:
     while not client.transport.is_closing():  # noqa: ASYNC110
         await asyncio.sleep(0.01)
@@ -44,8 +68,10 @@ async def until_lost(client: Client) -> None:
 
 async def storm(
     doomed: LiveProcess, refuge: LiveProcess, tokens: list[str], room: str, backstage: Backstage, url: str
-) -> tuple[list[Client], int, float]:
+) -> tuple[list[Client], int, float, list[int]]:
     """Kill one process under all these people's sockets: how they fared on the other, and what it cost."""
+    connections: list[int] = []
+    counting = asyncio.create_task(backends(url, connections))
     auth = [text_frame({"type": "auth", "resume": token}) for token in tokens]
 
     def hello(process: LiveProcess) -> list[bytes]:
@@ -74,7 +100,10 @@ async def storm(
     for client in back:
         client.transport.abort()
     await asyncio.sleep(0.1)  # the loop closes what was cut
-    return back, before, seconds
+    assert not counting.done(), counting
+    counting.cancel()
+    await asyncio.wait({counting})
+    return back, before, seconds, connections
 
 
 @pytest.mark.faults
@@ -94,14 +123,21 @@ def test_all_are_back_and_the_database_hardly_notices(
     try:
         tokens = house.prepare(people=people, rooms=0).tokens
         room = backstage.room(owner=backstage.person(name="Owner"))
-        back, before, seconds = asyncio.run(storm(doomed, refuge, tokens, room, backstage, postgres_url))
+        back, before, seconds, connections = asyncio.run(
+            storm(doomed, refuge, tokens, room, backstage, postgres_url)
+        )
     finally:
         house.end()
         backstage.end()
     # a connection tells what it has done at the latest when it ends
     refuge.sigterm()
     each = (transactions(postgres_url) - before) / people
-    print(f"\n{server}: {people} back after {seconds:.1f} s, {each:.2f} transactions each")
+    print(
+        f"\n{server}: {people} back after {seconds:.1f} s, {each:.2f} transactions each, "
+        f"{max(connections)} connections at most, looked at {len(connections)} times"
+    )
     assert [bytes(client.heard).count(SAID) for client in back] == [MISSED] * people
     assert each < QUERIES
     assert seconds < SECONDS
+    assert len(connections) > 20
+    assert max(connections) <= CONNECTIONS

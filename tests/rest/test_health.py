@@ -6,10 +6,14 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.test import override_settings
+from uuid_utils.compat import uuid7
 
+from commerce.payments.sandbox import sign, webhook_body
 from livesale import health
 from tests.processes import LiveProcess
 from tests.rest.live import Browser
@@ -97,6 +101,13 @@ def test_faults_of_real_servers(
     wait_until(lambda: ready(process)[1]["problems"] == ["database"], what="not ready", seconds=5)
     assert Browser(process).call("GET", "/livez")[0] == 200
     status, said = Browser(process).call("GET", "/api/v1/shops/anna/")
+    assert (status, said["code"], said["temporary"]) == (503, "server.unavailable", True)
+    assert Browser(process).call("GET", "/s/anna/")[0] == 503
+    # a gateway sends again what was answered so
+    news = webhook_body(event_id="e", kind="paid", attempt_id=uuid7(), amount_minor=1, currency="EUR")
+    with override_settings(LIVESALE_SANDBOX_SECRET=process.env["SECRET_KEY"]):
+        proof = sign(news, datetime.now(UTC))
+    status, said = Browser(process).call("POST", "/webhooks/sandbox/", news, **proof)
     assert (status, said["code"], said["temporary"]) == (503, "server.unavailable", True)
     postgres_server.start()
     wait_until(lambda: ready(process)[0] == 200, what="ready again", seconds=10)

@@ -23,9 +23,9 @@ class House:
     second: LiveProcess
     backstage: Backstage
 
-    def wire(self, process: LiveProcess | None = None, **options: Any) -> Wire:
+    def wire(self, process: LiveProcess | None = None, query: str = "", **options: Any) -> Wire:
         """A socket that is not a browser's."""
-        return Wire(f"{(process or self.first).ws_url}/ws/", **options)
+        return Wire(f"{(process or self.first).ws_url}/ws/{query}", **options)
 
     def page(self, session: str = "", process: LiveProcess | None = None, origin: str = "") -> Wire:
         """A socket of a page in a browser, with its session cookie."""

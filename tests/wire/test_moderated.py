@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 
+from chat.realtime import limits
 from chat.rooms.book import RATE_LIMIT
 from tests.wire.conftest import House
 
@@ -32,6 +34,26 @@ async def test_who_was_away_hears_that_a_text_is_gone_and_never_the_text(
             await late.hello()
             await late.join(room)
             assert "regrettable" not in json.dumps(late.frames)
+
+
+async def test_frames_count_a_person_not_their_sockets(house: House, guest: str, owner: str):
+    async with AsyncExitStack() as stack:
+        many = [await stack.enter_async_context(house.enter(guest)) for _ in range(4)]
+        alone = await stack.enter_async_context(house.enter(owner))
+        began = time.monotonic()
+        for n in range(limits.BURST):
+            for wire in many:
+                await wire.send("ping", at=n)
+        for wire in many:
+            await wire.wait(
+                lambda f: f.get("at") == limits.BURST - 1 or f["type"] == "error", "the last answer"
+            )
+            await wire.expect("error")
+        heard = sum(frame["type"] == "pong" for wire in many for frame in wire.frames)
+        assert heard <= limits.BURST + limits.RATE * (time.monotonic() - began)
+        # somebody else is not slowed down by it
+        await alone.send("ping", at=1)
+        await alone.expect("pong", at=1)
 
 
 async def test_slow_mode_counts_a_person_not_their_sockets(house: House, room: str, owner: str, guest: str):

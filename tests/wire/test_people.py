@@ -39,6 +39,19 @@ async def test_pages_of_other_origins_get_the_code_that_means_stop(house: House,
         assert [f["type"] for f in wire.frames] == ["bye"]
 
 
+@pytest.mark.parametrize("said", ["0", "2", "1.0", "-1", "", "%31", "9" * 40, "one"])
+async def test_a_version_that_is_not_served_gets_the_code_that_means_stop(house: House, said: str):
+    async with house.wire(query=f"?protocol={said}") as wire:
+        assert await wire.expect_close() == 4426
+        assert [f["type"] for f in wire.frames] == ["bye"]
+
+
+@pytest.mark.parametrize("query", ["", "?protocol=1", "?from=app&protocol=1", "?protocols=2&version=3"])
+async def test_a_client_that_says_its_version_or_nothing_is_greeted(house: House, query: str):
+    async with house.wire(query=query) as wire:
+        assert (await wire.hello())["protocol"] == 1
+
+
 async def test_a_ticket_signs_in_once(house: House, guest: str):
     ticket = house.backstage.ticket(person=guest)
     async with house.wire() as wire, house.wire(house.second) as thief:

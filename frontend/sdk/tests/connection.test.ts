@@ -57,6 +57,13 @@ test.each([
   }
 })
 
+test('the client says which protocol it speaks, beside what the address holds already', () => {
+  const world = new World()
+  connection(world).start()
+  new Connection('wss://x/ws/?shop=1', world, new ServerClock(world)).start()
+  expect(world.urls).toEqual(['ws://x?protocol=1', 'wss://x/ws/?shop=1&protocol=1'])
+})
+
 describe('close codes', () => {
   test.each([
     [1000, 'backoff'], [1001, 'backoff'], [1006, 'backoff'], [1011, 'backoff'], [1012, 'backoff'],

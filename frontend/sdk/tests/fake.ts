@@ -51,6 +51,7 @@ export class World implements Environment {
   deviceWrongBy = 3_600_000
   sockets: FakeSocket[] = []
   connectTimes: number[] = []
+  urls: string[] = []
   chance = Math.random
   onOpen: ((socket: FakeSocket) => void) | null = null
   onFrame: ((frame: any, socket: FakeSocket) => void) | null = null
@@ -58,7 +59,8 @@ export class World implements Environment {
   private wakes = new Set<() => void>()
   private count = 0
 
-  open(): SocketLike {
+  open(url: string): SocketLike {
+    this.urls.push(url)
     const socket = new FakeSocket(this)
     this.sockets.push(socket)
     this.connectTimes.push(this.now)
