@@ -21,7 +21,7 @@ def _write_to(protocol: Any, transport: Any) -> Callable[[Frame], bool]:
     def write(frame: Frame) -> bool:
         if transport.dataBuffer or transport._tempDataLen:
             return False
-        if protocol.state != is_open or transport.disconnecting or not transport.connected:
+        if protocol.state != is_open:
             # nobody is there any more: the reader hears of it in a moment
             return True
         wire = frame.wire
