@@ -7,6 +7,7 @@ Nothing outlives the test run, not even one that is killed with SIGKILL: see `Re
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import shutil
@@ -82,6 +83,12 @@ class Reaper:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
+    def end(self) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
     def tell(self, sign: str, kind: str, what: object) -> None:
         if self._process is None:
             self._process = subprocess.Popen(
@@ -90,6 +97,7 @@ class Reaper:
                 text=True,
                 start_new_session=True,
             )
+            atexit.register(self.end)
         assert self._process.stdin is not None
         self._process.stdin.write(f"{sign} {kind} {what}\n")
         self._process.stdin.flush()

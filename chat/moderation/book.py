@@ -8,14 +8,14 @@ a person writes from, the texts before are known.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import ClassVar
 from uuid import UUID
 
 from chat.log.batch import Batch, Part
 from chat.log.errors import Refused, describe
-from chat.log.store import any_of, ask, fetch, stamp
+from chat.log.store import any_of, fetch, stamp
 from chat.moderation.filters import alike, has_insecure_link, has_link, skeleton
 from chat.rooms.book import RoomBook
 from chat.rooms.models import Links
@@ -40,7 +40,6 @@ class RulesBook(Part):
     def __init__(self, batch: Batch) -> None:
         super().__init__(batch)
         self._wanted: set[tuple[UUID, UUID]] = set()
-        self._rules: dict[UUID, tuple[str, int]] = {}
         # of rooms with a rule against repeated texts: when, and the text's skeleton, the latest last
         self._said: defaultdict[tuple[UUID, UUID], list[Said]] = defaultdict(list)
 
@@ -51,21 +50,22 @@ class RulesBook(Part):
     def load(self, now: datetime) -> Iterator[None]:
         if not self._wanted:
             return
-        rooms, ids = any_of("id", {room_id for room_id, _ in self._wanted})
-        rules = ask(f"SELECT id, links, repeat_seconds FROM room WHERE {rooms}", [ids], "usi")
         yield
-        for room_id, links, repeat_seconds in rules():
-            self._rules[room_id] = links, repeat_seconds
-        self._load_said(now, {room_id for room_id, (_, seconds) in self._rules.items() if seconds})
+        rooms = self.batch.part(RoomBook).rooms
+        ruled = {
+            room_id: seconds
+            for room_id, _ in self._wanted
+            if room_id in rooms and (seconds := rooms[room_id].repeat_seconds)
+        }
+        self._load_said(now, ruled)
 
-    def _load_said(self, now: datetime, ruled: Iterable[UUID]) -> None:
-        ruled = set(ruled)
+    def _load_said(self, now: datetime, ruled: dict[UUID, int]) -> None:
         people = {person_id for room_id, person_id in self._wanted if room_id in ruled}
         if not people:
             return
         rooms, room_ids = any_of("room_id", ruled)
         persons, person_ids = any_of("author_id", people)
-        since = now - timedelta(seconds=max(self._rules[room_id][1] for room_id in ruled))
+        since = now - timedelta(seconds=max(ruled.values()))
         for room_id, person_id, at, text in fetch(
             "SELECT room_id, author_id, at, text FROM (SELECT room_id, author_id, at, text, ROW_NUMBER() OVER "
             "(PARTITION BY room_id, author_id ORDER BY at DESC) AS nth FROM message "
@@ -78,9 +78,8 @@ class RulesBook(Part):
 
     def _rule(self, room_id: UUID) -> tuple[str, int]:
         """Links and repeat seconds, as this batch may have changed them by now."""
-        changes: dict[str, Any] = self.batch.part(RoomBook).room(room_id).changes
-        links, seconds = self._rules[room_id]
-        return changes.get("links", links), changes.get("repeat_seconds", seconds)
+        room = self.batch.part(RoomBook).room(room_id)
+        return room.changes.get("links", room.links), room.changes.get("repeat_seconds", room.repeat_seconds)
 
     def require(self, room_id: UUID, person_id: UUID, role: str, text: str) -> None:
         """Raise what somebody is to be told whose text the room's rules refuse."""

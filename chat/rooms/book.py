@@ -28,7 +28,10 @@ RATE_LIMIT = 12
 CEILING_WINDOW = timedelta(seconds=2)
 CEILING = 60
 
-_ROOM = "id, tenant_id, kind, name, owner_id, open, locked, slow_seconds, archived_at IS NOT NULL"
+_ROOM = (
+    "id, tenant_id, kind, name, owner_id, open, locked, slow_seconds, archived_at IS NOT NULL, links, "
+    "repeat_seconds"
+)
 
 describe("room.archived", "This room is closed.")
 describe("room.locked", "Only the hosts can write here right now.")
@@ -63,6 +66,8 @@ class RoomState:
     locked: bool
     slow_seconds: int
     archived: bool
+    links: str
+    repeat_seconds: int
     changes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -100,8 +105,7 @@ class RoomBook(Part):
         # a room's stream has its id and its tenant: nothing has to wait for the rooms themselves
         tenants = {t for room in self._rooms if (t := self.batch.heads[room].tenant_id) is not None}
         condition, room_ids = any_of("id", self._rooms)
-        # the last column says whether the room is archived
-        rooms = ask(f"SELECT {_ROOM} FROM room WHERE {condition}", [room_ids], "uussubbib")
+        rooms = ask(f"SELECT {_ROOM} FROM room WHERE {condition}", [room_ids], "uussubbibsi")
         members, names = self._ask_members(people), self._ask_names(people)
         staff, sanctions = ask_tenant_roles(tenants, people), self._ask_sanctions(people, tenants, now)
         shown, recent = self._ask_shown(now), self._ask_recent(people, now, now - RATE_WINDOW)
