@@ -377,6 +377,17 @@ def check(_args):
         ("mypy", "types", (BIN / "mypy",)),
         ("import-linter", "who may import whom", (BIN / "lint-imports",)),
         ("bandit", "security", (BIN / "bandit", "-q", "-c", "pyproject.toml", "-r", *SOURCES)),
+        ("hadolint", "the sample of an image", (BIN / "hadolint", "deploy/container/Dockerfile")),
+        (
+            "check-jsonschema",
+            "the sample of containers",
+            (
+                BIN / "check-jsonschema",
+                "--builtin-schema",
+                "vendor.compose-spec",
+                "deploy/container/compose.yaml",
+            ),
+        ),
         ("django", "migrations", (*manage, "makemigrations", "--check", "--dry-run")),
         ("django", "system check", (*manage, "check")),
         ("docs", "generated pages are current", (*manage, "generate_docs", "--check")),

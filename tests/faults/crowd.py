@@ -672,6 +672,8 @@ class Probe:
 
     async def settle(self, seconds: float) -> None:
         """What the probes never heard of becomes definite, too."""
+        # nobody can have heard of those whose process was not there to be asked
+        self.left = [command for command in self.left if command.times]
         until = time.monotonic() + seconds
         for command in list(self.left):
             while command in self.left and time.monotonic() < until:

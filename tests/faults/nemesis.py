@@ -229,7 +229,10 @@ class Control:
 
 
 CONTROLS = {
-    "early": Control("answers before the commit", ("app kill -9",), frozenset({"lost"})),
+    # a process that is killed is between answer and commit now and then, of all of them one always is
+    "early": Control(
+        "answers before the commit", ("app kill -9", "postgres immediate restart"), frozenset({"lost"})
+    ),
     "receipts": Control(
         "no receipts", ("clients' links cut", "postgres link cut after COMMIT"), frozenset({"doubled"})
     ),
