@@ -87,6 +87,7 @@ class RoomBook(Part):
         self._roles: list[tuple[UUID, UUID, str]] = []
         self._left: list[tuple[UUID, UUID]] = []
         self.names: dict[UUID, str] = {}
+        self._gone: set[UUID] = set()
 
     def want(self, room_id: UUID, people: Iterable[UUID], *, recent: bool = False) -> None:
         """Declare people whose standing in a room will be asked; `recent` with how much they have written lately."""
@@ -116,7 +117,10 @@ class RoomBook(Part):
             standing = self._standings.get((room_id, person_id))
             if standing is not None:
                 standing.role, standing.member = role, True
-        self.names = dict(names())
+        for person_id, name, active in names():
+            self.names[person_id] = name
+            if not active:
+                self._gone.add(person_id)
         self._appoint_staff(staff())
         self._impose(sanctions())
         self._shown = dict(shown())
@@ -137,7 +141,7 @@ class RoomBook(Part):
     def _ask_names(self, people: set[UUID]) -> Callable[[], Rows]:
         condition, ids = any_of("id", people)
         table = get_user_model()._meta.db_table
-        return ask(f"SELECT id, name FROM {table} WHERE {condition}", [ids], "us")
+        return ask(f"SELECT id, name, is_active FROM {table} WHERE {condition}", [ids], "usb")
 
     def _ask_sanctions(self, people: set[UUID], of: set[UUID], now: datetime) -> Callable[[], Rows]:
         rooms, room_ids = any_of("room_id", self._rooms)
@@ -216,10 +220,17 @@ class RoomBook(Part):
         """The name a declared person shows, None when there is no such person."""
         return self.names.get(person_id)
 
+    def is_gone(self, person_id: UUID) -> bool:
+        """Whether a declared person never was, was erased or may not sign in any more: nothing new is theirs."""
+        return person_id in self._gone or person_id not in self.names
+
     def require(self, room_id: UUID, person_id: UUID, permission: str) -> Standing:
         """The person's standing, if they may do this here. Raises what the person is to be told otherwise."""
         room = self.room(room_id)
         standing = self.standing(room_id, person_id)
+        if person_id in self._gone:
+            # their sockets hear of it in a moment; what was on its way is not carried out
+            raise Refused("auth.failed")
         if standing.banned:
             raise Refused("member.banned")
         role = standing.role

@@ -163,7 +163,7 @@ class AppointMember(_InRoom):
         target = book.standing(request.stream_id, request.body.person)
         if not outranks(standing.role, target.role) or target.banned:
             raise Refused("permission.denied")
-        if target.role == GUEST and book.name_of(request.body.person) is None:
+        if target.role == GUEST and book.is_gone(request.body.person):
             raise Refused("person.unknown")
         book.appoint(request.stream_id, request.body.person, request.body.role)
         batch.part(Audit).add(

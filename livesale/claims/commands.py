@@ -230,7 +230,7 @@ class Place(_Claiming):
         if for_other:
             if not may(standing.role, "claim.for_others"):
                 raise Refused("permission.denied")
-            if rooms.name_of(buyer) is None:
+            if rooms.is_gone(buyer):
                 raise Refused("person.unknown")
             if rooms.standing(request.stream_id, buyer).banned:
                 raise Refused("member.banned")

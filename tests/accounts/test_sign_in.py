@@ -11,10 +11,11 @@ from django.contrib.sessions.models import Session
 from django.core import mail
 from django.test import Client
 
+from chat.log.errors import Refused
 from livesale.accounts import adapter, services, sockets
 from livesale.accounts.identity import ProjectIdentities, make_ticket
 from livesale.accounts.models import Ticket, User
-from tests.rest.world import PASSWORD, client, person
+from tests.rest.world import PASSWORD, ShopWorld, client, person
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
 
@@ -130,6 +131,20 @@ def test_deactivation_ends_everything(revoked: list[UUID]) -> None:
     assert made.get("/api/v1/me/").json()["person"] is None
     User.objects.filter(id=eve.id).update(is_active=True)
     assert identities.from_resume_tokens([resume]) == [None]  # what was ended stays ended
+
+
+def test_whose_account_has_ended_does_nothing_more_and_gets_nothing(revoked: list[UUID]) -> None:
+    world = ShopWorld("Anna")
+    services.deactivate(world.buyer.id)
+    with pytest.raises(Refused, match=r"auth\.failed"):
+        # on its way when the account ended, before the socket heard of it
+        world.do(world.room, "message.send", world.buyer, text="too late")
+    with pytest.raises(Refused, match=r"person\.unknown"):
+        world.do(world.room, "claim.place", offer=world.offer, qty=1, buyer=world.buyer.id)
+    with pytest.raises(Refused, match=r"person\.unknown"):
+        world.do(world.room, "member.appoint", person=world.buyer.id, role="moderator")
+    # what they wrote can still be cleared away
+    world.do(world.room, "member.clear", person=world.buyer.id)
 
 
 def test_guessing_passwords_is_slowed_down(page: Client) -> None:
