@@ -227,8 +227,9 @@ def missing_parts():
         ("postgresql",): os.environ.get("TEST_DATABASE_URL") or initdb,
         # tests/faults runs a process under a wrong clock
         ("faketime",): shutil.which("faketime"),
-        # tests/test_deploy.py runs the sample of deploy/nginx
+        # tests/deploy runs the samples of proxies
         ("nginx",): shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin"),
+        ("caddy",): shutil.which("caddy"),
         # the load generator of tests/bench/fanout is checked by the tests
         ("gcc", "libc6-dev"): shutil.which("cc") or shutil.which("gcc") or shutil.which("clang"),
         ("chromium", "fonts-liberation", "fonts-noto-color-emoji"): os.environ.get("TEST_CHROMIUM")
