@@ -37,7 +37,7 @@ def answer_early() -> None:
             if done is not None:
                 done(request)
         # a disk that takes a while, so that a kill falls in between
-        time.sleep(0.05)
+        time.sleep(0.2)
 
     transaction._decide = decided
     store.write_promises = promised
