@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_access import barriers
 from tests.browser.people import PHONE, Person
+from tests.browser.test_access import barriers
 
 PASSWORD = "correct horse 7"
 
