@@ -25,8 +25,10 @@ import psycopg
 
 from tests import services
 from tests.faults import kinds
-from tests.faults.crowd import Crowd, Probe, Scene
+from tests.faults.crowd import Crowd
 from tests.faults.history import History, Wrong
+from tests.faults.probe import Probe
+from tests.faults.scene import Scene
 from tests.faults.site import PROJECT, UNGUARDED, Postgres, Site, open_site
 from tests.faults.verdict import judge, settle
 from tests.proofs.stage import Stage

@@ -26,9 +26,11 @@ import redis
 
 from tests import services
 from tests.faults import kinds
-from tests.faults.crowd import Crowd, Probe, Scene
+from tests.faults.crowd import Crowd
 from tests.faults.history import History
 from tests.faults.nemesis import HOPELESS, STOCK, strike
+from tests.faults.probe import Probe
+from tests.faults.scene import Scene
 from tests.faults.site import METRICS_TOKEN, Postgres, Seat, Site, open_site
 from tests.faults.verdict import judge, settle
 from tests.proofs.stage import Stage

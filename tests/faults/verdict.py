@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from tests.faults.crowd import Crowd, Probe
+from tests.faults.crowd import Crowd
 from tests.faults.history import History
+from tests.faults.probe import Probe
 from tests.proofs.stage import Stage
 
 # Everybody has an answer, and every reader the end of the log, so many seconds after the last fault.
