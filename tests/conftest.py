@@ -67,6 +67,15 @@ def live_processes() -> Iterator[Callable[..., list[processes.LiveProcess]]]:
         yield start
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _passwords_that_cost_nothing() -> Iterator[None]:
+    """A hash that is worth having takes a third of a second, and every world has people. Live servers keep theirs."""
+    from django.test import override_settings
+
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _heal_servers() -> Iterator[None]:
     """A test may kill the servers that others share; the next one finds them running (not empty: use flushall)."""
