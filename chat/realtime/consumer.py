@@ -181,8 +181,8 @@ class Socket:
         if identity.language:
             self.language = _language(identity.language)
         sockets = self._hub.add_person(identity.person_id, self)
-        # who opens more sockets is not heard more often
-        self._bucket = next((s._bucket for s in sockets if s is not self), self._bucket)
+        # who opens more sockets, or comes again, is not heard more often
+        self._bucket = self._hub.allowances.of(identity.person_id)
         if len(sockets) > limits.SOCKETS_PER_PERSON:
             staying = [s for s in sockets if s.outbox.closing is None]
             for oldest in sorted(staying, key=lambda s: s.opened_at)[: -limits.SOCKETS_PER_PERSON]:

@@ -55,7 +55,13 @@ class Tell(msgspec.Struct, tag_field="t", tag="tell", array_like=True):
     version: int
 
 
-Doorbell = Batch | Values | Viewers | People | Tell
+class Spent(msgspec.Struct, tag_field="t", tag="spent", array_like=True):
+    """Frames that one process has let in lately, by person."""
+
+    counts: dict[UUID, int]
+
+
+Doorbell = Batch | Values | Viewers | People | Tell | Spent
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Doorbell)

@@ -21,6 +21,7 @@ from chat.log import clock, reading, registry
 from chat.log.batch import Committed, Outcome
 from chat.log.errors import Refused
 from chat.realtime import doorbell, protocol, signal_lane
+from chat.realtime.allowances import TELL_EVERY, Allowances
 from chat.realtime.layer import PEOPLE, Layer
 from chat.realtime.log_lane import LogLane
 from chat.realtime.outbox import Backlog
@@ -57,6 +58,7 @@ class Hub:
         self.process = uuid4()
         self.backlog = Backlog()
         self.log = LogLane(readers, self.spawn, self._recheck)
+        self.allowances = Allowances()
         self.beacon_rounds = 0
 
     def start(self) -> None:
@@ -64,6 +66,7 @@ class Hub:
         self.spawn(self._layer.add(PEOPLE))
         self.spawn(self._beacon())
         self.spawn(self._renewal())
+        self.spawn(self._share_allowances())
 
     async def stop(self) -> None:
         for task in list(self._tasks):
@@ -153,6 +156,8 @@ class Hub:
                     self.recheck_person(person_id)
             case doorbell.Tell():
                 self._told(message)
+            case doorbell.Spent():
+                self.allowances.spent_elsewhere(message.counts)
 
     def deliver(self, committed: Committed) -> None:
         """Hand out a committed range, if somebody here follows its stream."""
@@ -257,6 +262,7 @@ class Hub:
     # --- people -------------------------------------------------------------------------------------------------
 
     def add_person(self, person_id: UUID, socket: Socket) -> set[Socket]:
+        """All sockets of this person here, this one among them."""
         sockets = self._people.setdefault(person_id, set())
         sockets.add(socket)
         return sockets
@@ -365,6 +371,13 @@ class Hub:
         while True:
             await asyncio.sleep(BEACON)
             await self._layer.renew([PEOPLE, *self._watches])
+
+    async def _share_allowances(self) -> None:
+        while True:
+            await asyncio.sleep(TELL_EVERY)
+            if spent := self.allowances.spent():
+                self._post(PEOPLE, partial(doorbell.encode, doorbell.Spent(spent)))
+            self.allowances.forget(self._people)
 
     async def beacon_once(self) -> None:
         self.beacon_rounds += 1

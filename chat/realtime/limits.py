@@ -45,19 +45,39 @@ TOLD = {
 class Bucket:
     """A token bucket: `rate` per second on average, `burst` at once."""
 
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+    __slots__ = ("_at", "_burst", "_counted", "_rate", "_tokens")
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst
         self._tokens = burst
+        self._counted = 0
         self._at = time.monotonic()
 
     def take(self) -> float:
         """Take one token; 0 if there was one, else the seconds until there will be."""
+        self._refill()
+        if self._tokens >= 1:
+            self._tokens -= 1
+            self._counted += 1
+            return 0.0
+        return (1 - self._tokens) / self._rate
+
+    def spend(self, tokens: int) -> None:
+        """Take tokens that were taken elsewhere already: even those that are not there, up to a burst."""
+        self._refill()
+        self._tokens = max(-self._burst, self._tokens - tokens)
+
+    def count(self) -> int:
+        """Tokens taken by `take` since this was asked last."""
+        counted, self._counted = self._counted, 0
+        return counted
+
+    @property
+    def full(self) -> bool:
+        self._refill()
+        return self._tokens >= self._burst
+
+    def _refill(self) -> None:
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
-        if self._tokens >= 1:
-            self._tokens -= 1
-            return 0.0
-        return (1 - self._tokens) / self._rate

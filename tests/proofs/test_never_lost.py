@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -108,11 +109,18 @@ async def under_fire(
         await buyer.until_open(0)
 
     await asyncio.gather(*(buyer.start() for buyer in buyers))
-    acting = [asyncio.create_task(act(buyer)) for buyer in buyers]
-    async with asyncio.timeout(60 + 30 * kills):
-        await killer.run()
-        over.set()
-        await asyncio.gather(*acting)
+    try:
+        # a buyer who fails ends the killer's waiting: nobody would answer what it waits for
+        async with asyncio.timeout(60 + 60 * kills), asyncio.TaskGroup() as group:
+            for buyer in buyers:
+                group.create_task(act(buyer))
+            await killer.run()
+            over.set()
+    except TimeoutError:
+        raise AssertionError(
+            f"{len(killer.points)} kills so far; {dict(book.answered)} answered, closed {Counter(book.closed)}, "
+            f"refused {book.codes()}; open: {Counter(len(buyer.open) for buyer in buyers)}"
+        ) from None
     await replay(book, buyers)
     await asyncio.gather(*(buyer.stop() for buyer in buyers))
     return book, killer
