@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from chat.realtime.stats import stats
@@ -52,7 +52,7 @@ class FanOut(Generic[T]):
         if not self.busy:
             begin()
 
-    def run(self, targets: Sequence[T], act: Callable[[Iterator[T]], None], done: Callable[[], None]) -> None:
+    def run(self, targets: Sequence[T], act: Callable[[Sequence[T]], None], done: Callable[[], None]) -> None:
         """`act` on all, a slice at a time; `done` afterwards, when the next may be planned."""
         if self._planned is not None:
             self._planned.cancel()
@@ -64,18 +64,14 @@ class FanOut(Generic[T]):
         stats.frames_fanned_out += len(targets)
         self._step(act, done)
 
-    def _step(self, act: Callable[[Iterator[T]], None], done: Callable[[], None]) -> None:
+    def _step(self, act: Callable[[Sequence[T]], None], done: Callable[[], None]) -> None:
         began = time.perf_counter()
         upto = self._index + SLICE
-        left = iter(self._targets[self._index : upto])
-        while True:
-            try:
-                act(left)
-            except Exception:
-                # the others must hear it, and the next fan-out must begin
-                logger.exception("one of a fan-out failed")
-            else:
-                break
+        try:
+            act(self._targets[self._index : upto])
+        except Exception:
+            # the others must hear it, and the next fan-out must begin
+            logger.exception("a part of a fan-out failed")
         self._index = upto
         self._cost += time.perf_counter() - began
         if upto < len(self._targets):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -106,21 +106,21 @@ class LogLane:
         public = chunk.frame(Viewer(None))
         if all(e.audience == Audience.PUBLIC for e in events):
 
-            def act(followers: Iterator[Follower]) -> None:
+            def act(followers: Sequence[Follower]) -> None:
                 deliver_to_all(followers, chunk, public)
         else:
             frames: dict[Viewer, Frame] = {}
             named = {e.person_id for e in events if e.person_id is not None}
 
-            def act(followers: Iterator[Follower]) -> None:
-                for follower in followers:
-                    viewer = follower.viewer
-                    if not (viewer.staff or viewer.person_id in named):
-                        follower.deliver(chunk, public)
-                        continue
-                    own = frames.get(viewer)
+            def sees_more(viewer: Viewer) -> bool:
+                return viewer.staff or viewer.person_id in named
+
+            def act(followers: Sequence[Follower]) -> None:
+                deliver_to_all([f for f in followers if not sees_more(f.viewer)], chunk, public)
+                for follower in [f for f in followers if sees_more(f.viewer)]:
+                    own = frames.get(follower.viewer)
                     if own is None:
-                        own = frames[viewer] = chunk.frame(viewer)
+                        own = frames[follower.viewer] = chunk.frame(follower.viewer)
                     follower.deliver(chunk, own)
 
         def done() -> None:

@@ -11,7 +11,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -76,6 +77,29 @@ class Backlog:
             self._plan()
 
 
+def write_at_once(outboxes: Sequence[Outbox], frame: Frame) -> list[Outbox]:
+    """Write a frame to all where nothing waits: the short way for what goes to thousands.
+
+    Returns those who have not got it: for them it must be put.
+    """
+    writers = [outbox.at_once for outbox in outboxes]
+    kinds: set[Any] = set(map(type, writers))
+    refused: set[int] = set()
+    for kind in kinds:
+        if kind is NoneType:
+            continue
+        alike = writers if len(kinds) == 1 else [w for w in writers if type(w) is kind]
+        try:
+            left = kind.write_all(alike, frame)
+        except Exception:
+            # before anything was written: one by one it is seen who is to blame
+            left = alike
+        refused.update(map(id, left))
+    if not refused and NoneType not in kinds:
+        return []
+    return [o for o, w in zip(outboxes, writers, strict=True) if w is None or id(w) in refused]
+
+
 class Outbox:
     """Frames on their way to one client."""
 
@@ -108,8 +132,8 @@ class Outbox:
         # bytes in the server's buffer when it was last looked at: that they become fewer is progress too
         self._left = 0
         self._ending: asyncio.Task[None] | None = None
-        self.at_once: Callable[[Frame], bool] | None = None
-        """The writer's `write`, while nothing waits: the short way for what goes to thousands. None: ask `put`."""
+        self.at_once: Writer | None = None
+        """The writer, while nothing waits: see `write_at_once`."""
         self.waiting = 0
         """Bytes that wait in the log lane."""
         self.closing: CloseCode | None = None
@@ -120,7 +144,7 @@ class Outbox:
         if self.closing is not None:
             self._ending = asyncio.ensure_future(self._say_goodbye(None))
         else:
-            self.at_once = writer.write
+            self.at_once = writer
 
     # --- in -----------------------------------------------------------------------------------------------------
 
@@ -221,7 +245,7 @@ class Outbox:
                 del self._values[stream_id]
         self._backlog.discard(self)
         if self.closing is None and self._writer is not None:
-            self.at_once = self._writer.write
+            self.at_once = self._writer
 
     def _write(self, frame: Frame) -> bool:
         now = time.monotonic()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 from chat.log import clock
 from chat.realtime import doorbell, protocol
+from chat.realtime.outbox import write_at_once
 from chat.realtime.watch import Follower, Watch
 
 # Passing signals (typing, reactions) of one stream that leave per tick; more are dropped.
@@ -43,20 +44,9 @@ def _send(watch: Watch) -> None:
 
     stream_id = watch.stream_id
 
-    def act(followers: Iterator[Follower]) -> None:
-        for follower in followers:
-            if not follower.ready:
-                continue
-            outbox = follower.outbox
-            at_once = outbox.at_once
-            if at_once is None:
-                outbox.put_values(stream_id, frame, values)
-                continue
-            try:
-                if not at_once(frame):
-                    outbox.put_values(stream_id, frame, values)
-            except Exception:
-                outbox.break_off()
+    def act(followers: Sequence[Follower]) -> None:
+        for outbox in write_at_once([f.outbox for f in followers if f.ready], frame):
+            outbox.put_values(stream_id, frame, values)
 
     def done() -> None:
         if watch.dirty:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from chat.realtime import protocol
 from chat.realtime.fanout import FanOut
 from chat.realtime.frame import Frame
 from chat.realtime.limits import SIGNAL_TICK, TICK_EACH
+from chat.realtime.outbox import write_at_once
 
 if TYPE_CHECKING:
     from chat.realtime.consumer import Socket
@@ -83,21 +84,18 @@ class Follower:
                 self.seq = chunk.last
 
 
-def deliver_to_all(followers: Iterator[Follower], chunk: Chunk, frame: Frame) -> None:
+def deliver_to_all(followers: Sequence[Follower], chunk: Chunk, frame: Frame) -> None:
     """The same frame for all of them: `Follower.deliver`, without a call for each where nothing is in the way."""
     first, last = chunk.first, chunk.last
-    for follower in followers:
-        outbox = follower.outbox
-        at_once = outbox.at_once
-        if at_once is None or not follower.ready or first <= follower.seq:
-            follower.deliver(chunk, frame)
-            continue
+    in_step = [f for f in followers if f.ready and f.seq < first]
+    for follower in in_step:
         follower.seq = last
-        try:
-            if not at_once(frame):
-                outbox.put(frame)
-        except Exception:
-            outbox.break_off()
+    for outbox in write_at_once([f.outbox for f in in_step], frame):
+        outbox.put(frame)
+    if len(in_step) < len(followers):
+        # those who have just got it are past it
+        for follower in followers:
+            follower.deliver(chunk, frame)
 
 
 @dataclass(eq=False, slots=True)

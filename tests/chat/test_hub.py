@@ -525,7 +525,7 @@ async def test_a_writer_that_breaks_costs_its_own_socket_only(hub: Hub, log: Fak
 
     sockets = [await come(hub, log) for _ in range(3)]
     broken = Broken()
-    sockets[1].outbox._writer, sockets[1].outbox.at_once = broken, broken.write
+    sockets[1].outbox._writer, sockets[1].outbox.at_once = broken, broken
     hub.deliver(log.commit(3))
     await until(lambda: sockets[2].seqs and broken.aborted)
     assert sockets[1].outbox.closing == CloseCode.BUSY

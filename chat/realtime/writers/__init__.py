@@ -9,7 +9,7 @@ another server, gets plain ASGI.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from chat.realtime.frame import Frame
@@ -27,6 +27,11 @@ class Writer(Protocol):
 
     def write(self, frame: Frame) -> bool:
         """Take a frame, whole; False when earlier bytes have not reached the kernel yet, and this one must wait."""
+        ...
+
+    @staticmethod
+    def write_all(writers: Sequence[Any], frame: Frame) -> Sequence[Any]:
+        """The same frame to many writers of this kind. Returns those that must be asked one by one, by `write`."""
         ...
 
     def buffered(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from chat.realtime.frame import Frame
@@ -27,6 +27,19 @@ class AsgiWriter:
         if self._task is None:
             self._task = asyncio.ensure_future(self._run())
         return True
+
+    @staticmethod
+    def write_all(writers: Sequence[AsgiWriter], frame: Frame) -> list[AsgiWriter]:
+        refused = []
+        for writer in writers:
+            try:
+                taken = writer.write(frame)
+            except Exception:
+                # it raises once more when it is asked by itself
+                taken = False
+            if not taken:
+                refused.append(writer)
+        return refused
 
     async def _run(self) -> None:
         try:

@@ -7,49 +7,25 @@ own, so they are looked for, and without them daphne is served by plain ASGI.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from chat.realtime.frame import Frame
-from chat.realtime.writers.kernel import NO_ROOM, limit_send_buffer
-
-
-def _write_to(protocol: Any, transport: Any) -> Callable[[Frame], bool]:
-    """`Writer.write`, as a function of its own: called for every socket and frame, it looks little up."""
-    send, is_open = transport.socket.send, protocol.STATE_OPEN
-
-    def write(frame: Frame) -> bool:
-        if transport.dataBuffer or transport._tempDataLen:
-            return False
-        if protocol.state != is_open:
-            # nobody is there any more: the reader hears of it in a moment
-            return True
-        wire = frame.wire
-        try:
-            # a socket object that was closed refuses; its number may belong to somebody else by now
-            written = send(wire)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                # a frame is missing now: nothing may follow it
-                transport.abortConnection()
-                return True
-            written = 0
-        if written < len(wire):
-            transport.write(wire[written:])
-        return True
-
-    return write
+from chat.realtime.writers.kernel import limit_send_buffer, write_to, write_to_all
 
 
 class DaphneWriter:
     """Writes to the kernel while Twisted has nothing waiting, and hands it what was written in part."""
 
-    __slots__ = ("_protocol", "_transport", "write")
+    __slots__ = ("_open", "_protocol", "_transport", "leave", "send")
 
     def __init__(self, protocol: Any, transport: Any) -> None:
         self._protocol = protocol
         self._transport = transport
-        self.write = _write_to(protocol, transport)
+        self._open = protocol.STATE_OPEN
+        # a socket object that was closed refuses; its number may belong to somebody else by now
+        self.send = transport.socket.send
+        self.leave = transport.write
 
     @classmethod
     def find(cls, send: Any) -> DaphneWriter | None:
@@ -77,6 +53,25 @@ class DaphneWriter:
             return None
         limit_send_buffer(transport.socket)
         return cls(protocol, transport)
+
+    def write(self, frame: Frame) -> bool:
+        transport = self._transport
+        if transport.dataBuffer or transport._tempDataLen:
+            return False
+        if self._protocol.state != self._open:
+            # nobody is there any more: the reader hears of it in a moment
+            return True
+        write_to(self, frame.wire)
+        return True
+
+    @staticmethod
+    def write_all(writers: Sequence[DaphneWriter], frame: Frame) -> list[DaphneWriter]:
+        free = [
+            w
+            for w in writers
+            if not ((t := w._transport).dataBuffer or t._tempDataLen or w._protocol.state != w._open)
+        ]
+        return write_to_all(writers, free, frame.wire)
 
     async def close(self, code: int, reason: str) -> None:
         self._protocol.handle_reply({"type": "websocket.close", "code": code, "reason": reason})

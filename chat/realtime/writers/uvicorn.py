@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chat.realtime.frame import Frame
-from chat.realtime.writers.kernel import NO_ROOM, limit_send_buffer
+from chat.realtime.writers.kernel import limit_send_buffer, write_to, write_to_all
 
 if TYPE_CHECKING:
     from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -21,48 +22,22 @@ if TYPE_CHECKING:
 LAST_BYTES = 3.0
 
 
-def _write_to(protocol: WebSocketsSansIOProtocol, fd: int) -> Callable[[Frame], bool]:
-    """`Writer.write`, as a function of its own: called for every socket and frame, it looks nothing up."""
-    transport = protocol.transport
-    buffered, closing = transport.get_write_buffer_size, transport.is_closing
-
-    def write(frame: Frame) -> bool:
-        if buffered():
-            return False
-        if closing() or protocol.close_sent:
-            # nobody is there any more: the reader hears of it in a moment
-            return True
-        wire = frame.wire
-        try:
-            written = os.write(fd, wire)
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                # a frame is missing now: nothing may follow it
-                transport.abort()
-                return True
-            written = 0
-        if written < len(wire):
-            transport.write(wire[written:])
-        return True
-
-    return write
-
-
 class UvicornWriter:
     """Writes to the kernel while uvicorn's transport has nothing waiting.
 
     The transport closes its descriptor only after `is_closing()` has become true, and both happen on this loop: what
-    is asked right before the write still holds during it.
+    is asked before a write still holds during it, as long as nothing else runs on the loop.
     """
 
-    __slots__ = ("_buffered", "_closing", "_protocol", "_transport", "write")
+    __slots__ = ("_buffered", "_closing", "_protocol", "_transport", "leave", "send")
 
     def __init__(self, protocol: WebSocketsSansIOProtocol, fd: int) -> None:
         self._protocol = protocol
         self._transport = protocol.transport
         self._closing = protocol.transport.is_closing
         self._buffered = protocol.transport.get_write_buffer_size
-        self.write = _write_to(protocol, fd)
+        self.leave = protocol.transport.write
+        self.send: Callable[[bytes], int] = partial(os.write, fd)
 
     @classmethod
     def find(cls, send: Any) -> UvicornWriter | None:
@@ -82,6 +57,20 @@ class UvicornWriter:
             return None
         limit_send_buffer(connection)
         return cls(protocol, connection.fileno())
+
+    def write(self, frame: Frame) -> bool:
+        if self._buffered():
+            return False
+        if self._closing() or self._protocol.close_sent:
+            # nobody is there any more: the reader hears of it in a moment
+            return True
+        write_to(self, frame.wire)
+        return True
+
+    @staticmethod
+    def write_all(writers: Sequence[UvicornWriter], frame: Frame) -> list[UvicornWriter]:
+        free = [w for w in writers if not (w._buffered() or w._closing() or w._protocol.close_sent)]
+        return write_to_all(writers, free, frame.wire)
 
     async def close(self, code: int, reason: str) -> None:
         if not self._closing() and not self._protocol.close_sent:
