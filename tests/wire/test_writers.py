@@ -144,6 +144,24 @@ async def test_what_the_kernel_does_not_take_follows_in_order(way: Way):
         assert await hear(link, 2) == sent(401, 2, 200)
 
 
+@everywhere
+async def test_what_goes_to_all_reaches_each_whole_and_in_order(way: Way):
+    """Some read at once, one reads late: of each frame the kernel takes some connections' whole and others' in part."""
+    async with await way.connect() as first, await way.connect() as second, await way.connect(4096) as late:
+        await way.until(lambda s: len(s["open"]) == 3)
+        late.transport.pause_reading()
+        for part in range(4):
+            await first.send(json.dumps({"send": 1_000, "count": 100, "all": True}))
+            for link in (first, second):
+                assert await hear(link, 100) == sent(part * 100, 100, 1_000)
+        late.transport.resume_reading()
+        assert await hear(late, 400) == sent(0, 400, 1_000)
+        await way.until(lambda s: s["waiting"] == 0)
+        await first.send(json.dumps({"send": 200, "count": 3, "all": True}))
+        for link in (first, second, late):
+            assert await hear(link, 3) == sent(400, 3, 200)
+
+
 @where_we_see_what_waits
 async def test_who_does_not_read_is_given_up_and_costs_little(way: Way):
     before = await way.until(lambda s: not s["open"])

@@ -1,6 +1,6 @@
 """An ASGI application that is nothing but outboxes: a client says what it wants to be sent.
 
-`{"send": bytes, "count": n}` · `{"close": code, "flush": bool}`; GET /state tells what waits, GET /kick closes all.
+`{"send": bytes, "count": n}` · the same with `"all": true`, to everybody who is there · `{"close": code, "flush": bool}`; GET /state tells what waits, GET /kick closes all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from chat.realtime.closing import CloseCode
 from chat.realtime.frame import Frame
-from chat.realtime.outbox import Backlog, Outbox
+from chat.realtime.outbox import Backlog, Outbox, write_at_once
 from chat.realtime.writers import writer_for
 
 backlog: list[Backlog] = []
@@ -75,8 +75,13 @@ async def _served(scope: dict[str, Any], receive: Any, send: Any) -> None:
         while (message := await receive())["type"] != "websocket.disconnect":
             wish = json.loads(message["text"])
             for _ in range(wish.get("count", 0)):
-                outbox.put(frame(number, wish["send"]))
+                made = frame(number, wish["send"])
                 number += 1
+                if wish.get("all"):
+                    for left in write_at_once(list(outboxes), made):
+                        left.put(made)
+                else:
+                    outbox.put(made)
             if "close" in wish:
                 outbox.close(CloseCode(wish["close"]), Frame(b"bye"), flush=wish["flush"])
     except asyncio.CancelledError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from operator import call
 from typing import Any
 
 from chat.realtime.frame import Frame
@@ -17,14 +18,14 @@ from chat.realtime.writers.kernel import limit_send_buffer, write_to, write_to_a
 class DaphneWriter:
     """Writes to the kernel while Twisted has nothing waiting, and hands it what was written in part."""
 
-    __slots__ = ("_open", "_protocol", "_transport", "leave", "send")
+    __slots__ = ("_open", "_protocol", "_send", "_transport", "leave")
 
     def __init__(self, protocol: Any, transport: Any) -> None:
         self._protocol = protocol
         self._transport = transport
         self._open = protocol.STATE_OPEN
         # a socket object that was closed refuses; its number may belong to somebody else by now
-        self.send = transport.socket.send
+        self._send = transport.socket.send
         self.leave = transport.write
 
     @classmethod
@@ -61,7 +62,7 @@ class DaphneWriter:
         if self._protocol.state != self._open:
             # nobody is there any more: the reader hears of it in a moment
             return True
-        write_to(self, frame.wire)
+        write_to(self, frame.wire, call, self._send)
         return True
 
     @staticmethod
@@ -71,7 +72,7 @@ class DaphneWriter:
             for w in writers
             if not ((t := w._transport).dataBuffer or t._tempDataLen or w._protocol.state != w._open)
         ]
-        return write_to_all(writers, free, frame.wire)
+        return write_to_all(writers, free, frame.wire, call, [w._send for w in free])
 
     async def close(self, code: int, reason: str) -> None:
         self._protocol.handle_reply({"type": "websocket.close", "code": code, "reason": reason})

@@ -6,7 +6,6 @@ import errno
 import socket
 from collections.abc import Callable, Sequence
 from itertools import repeat
-from operator import call
 from typing import Any, Protocol, TypeVar
 
 # Bytes; Linux doubles it. Left alone, the kernel would hide megabytes of what a slow client has not read.
@@ -20,8 +19,6 @@ NO_ROOM = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.ENOME
 class Direct(Protocol):
     """A writer that sends to the kernel itself, while nothing waits in the buffer of its server."""
 
-    send: Callable[[bytes], int]
-
     def leave(self, rest: bytes) -> None:
         """Give the server what the kernel has no room for."""
         ...
@@ -29,6 +26,7 @@ class Direct(Protocol):
     def abort(self) -> None: ...
 
 
+T = TypeVar("T")
 W = TypeVar("W", bound=Direct)
 
 
@@ -37,30 +35,33 @@ def limit_send_buffer(connection: Any) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
 
-def write_to(writer: Direct, wire: bytes) -> None:
-    """Write to one that is free."""
+def write_to(writer: Direct, wire: bytes, send: Callable[[T, bytes], int], to: T) -> None:
+    """Write to one that is free, by `send(to, wire)`, which gives the bytes that the kernel has taken."""
     result: int | OSError
     try:
-        result = writer.send(wire)
+        result = send(to, wire)
     except OSError as error:
         result = error
     if result != len(wire):
         _follow_up(writer, wire, result)
 
 
-def write_to_all(writers: Sequence[W], free: Sequence[W], wire: bytes) -> list[W]:
-    """Write to those of the writers that are free; returns the others, and those that have raised what is no OSError.
+def write_to_all(
+    writers: Sequence[W], free: Sequence[W], wire: bytes, send: Callable[[T, bytes], int], to: Sequence[T]
+) -> list[W]:
+    """Write to those of the writers that are free, to each by `send` with its own `to`.
+
+    Returns the others, and those for which something was raised that is no OSError.
 
     The calls come one after the other without the interpreter in between: after each trip into the kernel it would
     begin with cold caches, which costs a quarter of the trip.
     """
     refused = [] if len(free) == len(writers) else _others(writers, free)
-    sends = [writer.send for writer in free]
     results: list[int | Exception] = []
-    while len(results) < len(sends):
+    while len(results) < len(to):
         try:
             # what came before an exception is in the list
-            results.extend(map(call, sends[len(results) :], repeat(wire)))
+            results.extend(map(send, to[len(results) :], repeat(wire)))
         except Exception as error:
             results.append(error)
     if results.count(len(wire)) < len(results):

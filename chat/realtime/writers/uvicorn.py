@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from chat.realtime.frame import Frame
@@ -29,7 +28,7 @@ class UvicornWriter:
     is asked before a write still holds during it, as long as nothing else runs on the loop.
     """
 
-    __slots__ = ("_buffered", "_closing", "_protocol", "_transport", "leave", "send")
+    __slots__ = ("_buffered", "_closing", "_fd", "_protocol", "_transport", "leave")
 
     def __init__(self, protocol: WebSocketsSansIOProtocol, fd: int) -> None:
         self._protocol = protocol
@@ -37,7 +36,7 @@ class UvicornWriter:
         self._closing = protocol.transport.is_closing
         self._buffered = protocol.transport.get_write_buffer_size
         self.leave = protocol.transport.write
-        self.send: Callable[[bytes], int] = partial(os.write, fd)
+        self._fd = fd
 
     @classmethod
     def find(cls, send: Any) -> UvicornWriter | None:
@@ -64,13 +63,13 @@ class UvicornWriter:
         if self._closing() or self._protocol.close_sent:
             # nobody is there any more: the reader hears of it in a moment
             return True
-        write_to(self, frame.wire)
+        write_to(self, frame.wire, os.write, self._fd)
         return True
 
     @staticmethod
     def write_all(writers: Sequence[UvicornWriter], frame: Frame) -> list[UvicornWriter]:
         free = [w for w in writers if not (w._buffered() or w._closing() or w._protocol.close_sent)]
-        return write_to_all(writers, free, frame.wire)
+        return write_to_all(writers, free, frame.wire, os.write, [w._fd for w in free])
 
     async def close(self, code: int, reason: str) -> None:
         if not self._closing() and not self._protocol.close_sent:
