@@ -26,8 +26,8 @@ ACKS_BETWEEN = 200
 
 
 class Killer:
-    """Kills the process with the most buyers, after it has given so many answers and at a random moment, and starts
-    it again while the others go on."""
+    """Kills the process that answers most, after so many answers and at a random moment, and starts it again while
+    the others go on."""
 
     def __init__(
         self,
@@ -53,21 +53,27 @@ class Killer:
             while len(self._ready) < 2:
                 await asyncio.wait(coming_back, return_when=asyncio.FIRST_COMPLETED)
                 coming_back = [c for c in coming_back if not c.done() or c.result()]
-            chosen = max(self._ready, key=lambda p: sum(b.address == p.ws_url for b in self._buyers))
-            before = self._book.answered[chosen.ws_url]
-            # asked again and again, because nothing may stand between an answer and the signal
-            while self._book.answered[chosen.ws_url] - before < ACKS_BETWEEN:  # noqa: ASYNC110
+            before = Counter(self._book.answered)
+            # asked again and again, because nothing may stand between an answer and the signal; of all processes,
+            # because buyers who have lost theirs may go to any
+            while (chosen := self._busiest(before)) is None:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
             # all at once, so that batches are large: the time between commit and last answer is what is to be hit
             await asyncio.gather(
                 *(self._rush(buyer) for buyer in self._buyers if buyer.address == chosen.ws_url)
             )
             await asyncio.sleep(self._chance.uniform(0, 0.1))
-            self.points.append(self._book.answered[chosen.ws_url] - before)
+            self.points.append(self._book.answered[chosen.ws_url] - before[chosen.ws_url])
             os.kill(chosen.pid, signal.SIGKILL)
             self._ready.remove(chosen)
             coming_back.append(loop.run_in_executor(None, self._again, chosen))
         await asyncio.gather(*coming_back)
+
+    def _busiest(self, before: Counter[str]) -> LiveProcess | None:
+        """The process that has given most answers since then; None while none has given enough."""
+        since = self._book.answered - before
+        chosen = max(self._ready, key=lambda process: since[process.ws_url])
+        return chosen if since[chosen.ws_url] >= ACKS_BETWEEN else None
 
     def _again(self, process: LiveProcess) -> None:
         process.kill9()
