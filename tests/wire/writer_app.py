@@ -1,6 +1,7 @@
 """An ASGI application that is nothing but outboxes: a client says what it wants to be sent.
 
-`{"send": bytes, "count": n}` · the same with `"all": true`, to everybody who is there · `{"close": code, "flush": bool}`; GET /state tells what waits, GET /kick closes all.
+`{"send": bytes, "count": n}` · the same with `"all": true`, to everybody who is there ·
+`{"close": code, "flush": bool}`; GET /state tells what waits, GET /kick closes all.
 """
 
 from __future__ import annotations
