@@ -113,7 +113,7 @@ def main() -> int:
         for cell in cells:
             results.cells[cell.key] = runs.carry_out(bench, cell, say)
         if (arguments.full and not arguments.cell) or "idle" in (arguments.cell or []):
-            measure_idle(bench, results, arguments.only, arguments.repetitions or 3)
+            measure_idle(bench, results, arguments.only, arguments.repetitions or 1)
     results.seconds = time.monotonic() - started
     say("\n" + body(results) + f"\n{results.seconds:.0f} s")
     if arguments.full and not arguments.only:  # a page of some cells says so: the command stands on it
