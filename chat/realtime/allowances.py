@@ -1,8 +1,9 @@
 """How fast people may send: one allowance per person, whatever sockets and processes they use.
 
 A process counts what it hears itself at once, and what the others have heard a second later: they tell each other
-through the channel layer. What is lost there makes the limit looser, never tighter. (Messages, claims and everything
-else that is kept have limits of their own, under the lock of their stream.)
+through the channel layer. What is lost or late there makes the limit looser, and what comes twice counts once. With
+more processes than the debt has bursts (`limits.DEBT_BURSTS`), whoever bursts on all of them in turn gets more than the
+rate. (Messages, claims and everything else that is kept have limits of their own, under the lock of their stream.)
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from chat.realtime import limits
 
 # Processes tell each other what was spent this often, in seconds.
 TELL_EVERY = 1.0
+# What was told longer ago, in milliseconds, is not news any more.
+LATE_MS = 3_000
 # Who has sent fewer frames since the last time is not worth telling of.
 WORTH_TELLING = 2
 # People told of at once: those who sent most.
@@ -26,6 +29,8 @@ class Allowances:
 
     def __init__(self) -> None:
         self._buckets: dict[UUID, limits.Bucket] = {}
+        # when the other processes have told last, by their own clocks
+        self._told_at: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -45,12 +50,20 @@ class Allowances:
             worth = nlargest(TOLD_MOST, worth)
         return {person: count for count, person in worth}
 
-    def spent_elsewhere(self, counts: dict[UUID, int]) -> None:
-        """Count what another process has let in; people who are not here are kept in mind too."""
+    def spent_elsewhere(self, process: str, at: int, now: int, counts: dict[UUID, int]) -> None:
+        """Count what another process has let in, told `at` that time (both in Unix milliseconds).
+
+        What comes too late is left out: those tokens would be back by now. People who are not here count too.
+        """
+        if abs(now - at) > LATE_MS or at <= self._told_at.get(process, 0):
+            return
+        self._told_at[process] = at
         for person_id, count in counts.items():
             self.of(person_id).spend(count)
 
-    def forget(self, here: Container[UUID]) -> None:
+    def forget(self, here: Container[UUID], now: int) -> None:
         """Forget those who are not `here` and could begin anew anyway."""
-        for person_id in [p for p, b in self._buckets.items() if p not in here and b.full]:
+        for person_id in [p for p, b in self._buckets.items() if p not in here and b.missing <= 0]:
             del self._buckets[person_id]
+        for process in [p for p, at in self._told_at.items() if now - at > 2 * LATE_MS]:
+            del self._told_at[process]

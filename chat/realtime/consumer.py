@@ -181,8 +181,11 @@ class Socket:
         if identity.language:
             self.language = _language(identity.language)
         sockets = self._hub.add_person(identity.person_id, self)
-        # who opens more sockets, or comes again, is not heard more often
-        self._bucket = self._hub.allowances.of(identity.person_id)
+        # who opens more sockets, comes again, or was a guest until now, is not heard more often
+        own = self._hub.allowances.of(identity.person_id)
+        if own is not self._bucket:
+            own.charge(self._bucket.missing)
+            self._bucket = own
         if len(sockets) > limits.SOCKETS_PER_PERSON:
             staying = [s for s in sockets if s.outbox.closing is None]
             for oldest in sorted(staying, key=lambda s: s.opened_at)[: -limits.SOCKETS_PER_PERSON]:

@@ -56,8 +56,10 @@ class Tell(msgspec.Struct, tag_field="t", tag="tell", array_like=True):
 
 
 class Spent(msgspec.Struct, tag_field="t", tag="spent", array_like=True):
-    """Frames that one process has let in lately, by person."""
+    """Frames that one process has let in lately, by person; `at` in Unix milliseconds, by its own clock."""
 
+    process: str
+    at: int
     counts: dict[UUID, int]
 
 

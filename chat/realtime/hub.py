@@ -137,6 +137,10 @@ class Hub:
             return
         try:
             message = doorbell.decode(data[16:])
+        except msgspec.ValidationError:
+            # of a kind that another version of the program has: an upgrade is under way
+            logger.debug("a message of the channel layer has no meaning here")
+            return
         except msgspec.DecodeError:
             logger.warning("a message of the channel layer could not be read")
             return
@@ -157,7 +161,7 @@ class Hub:
             case doorbell.Tell():
                 self._told(message)
             case doorbell.Spent():
-                self.allowances.spent_elsewhere(message.counts)
+                self.allowances.spent_elsewhere(message.process, message.at, clock.told_ms(), message.counts)
 
     def deliver(self, committed: Committed) -> None:
         """Hand out a committed range, if somebody here follows its stream."""
@@ -375,9 +379,11 @@ class Hub:
     async def _share_allowances(self) -> None:
         while True:
             await asyncio.sleep(TELL_EVERY)
+            now = clock.told_ms()
             if spent := self.allowances.spent():
-                self._post(PEOPLE, partial(doorbell.encode, doorbell.Spent(spent)))
-            self.allowances.forget(self._people)
+                told = doorbell.Spent(self.process.hex, now, spent)
+                self._post(PEOPLE, partial(doorbell.encode, told))
+            self.allowances.forget(self._people, now)
 
     async def beacon_once(self) -> None:
         self.beacon_rounds += 1

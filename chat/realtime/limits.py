@@ -22,6 +22,12 @@ SOCKETS_PER_PERSON = 12
 # Frames per second a client may send on average, and how many at once.
 RATE = 20.0
 BURST = 60
+# What is left on this process to somebody who spends all of that on others; for how long after the last that was heard
+# of it, in seconds; and how far one can get into debt there, in bursts.
+RESERVE_RATE = 2.0
+RESERVE_BURST = 5.0
+RESERVE_FOR = 3.0
+DEBT_BURSTS = 10
 # Frames in a row that could not be understood before the socket is closed; one good frame forgives one bad one.
 ERRORS = 30
 # Seconds of silence after which the client is given up, and after which the server says that it is there: a client
@@ -43,29 +49,45 @@ TOLD = {
 
 
 class Bucket:
-    """A token bucket: `rate` per second on average, `burst` at once."""
+    """A token bucket: `rate` per second on average, `burst` at once.
 
-    __slots__ = ("_at", "_burst", "_counted", "_rate", "_tokens")
+    Where tokens are spent elsewhere too, a few frames a second are let in all the same: whoever overdoes it in one
+    place is slowed down in the others, not shut out.
+    """
+
+    __slots__ = ("_at", "_burst", "_counted", "_elsewhere_at", "_rate", "_reserve", "_tokens")
 
     def __init__(self, rate: float, burst: float) -> None:
         self._rate, self._burst = rate, burst
         self._tokens = burst
+        self._reserve = RESERVE_BURST
         self._counted = 0
         self._at = time.monotonic()
+        self._elsewhere_at = float("-inf")
 
     def take(self) -> float:
         """Take one token; 0 if there was one, else the seconds until there will be."""
         self._refill()
+        reserved = self._at - self._elsewhere_at < RESERVE_FOR
         if self._tokens >= 1:
             self._tokens -= 1
-            self._counted += 1
-            return 0.0
-        return (1 - self._tokens) / self._rate
+        elif reserved and self._reserve >= 1:
+            self._reserve -= 1
+        else:
+            wait = (1 - self._tokens) / self._rate
+            return min(wait, (1 - self._reserve) / RESERVE_RATE) if reserved else wait
+        self._counted += 1
+        return 0.0
 
-    def spend(self, tokens: int) -> None:
-        """Take tokens that were taken elsewhere already: even those that are not there, up to a burst."""
+    def spend(self, tokens: float) -> None:
+        """Take tokens that another process has given out already, even those that are not there."""
+        self.charge(tokens)
+        self._elsewhere_at = self._at
+
+    def charge(self, tokens: float) -> None:
+        """Take tokens that were taken before this bucket was drawn on."""
         self._refill()
-        self._tokens = max(-self._burst, self._tokens - tokens)
+        self._tokens = max(-DEBT_BURSTS * self._burst, self._tokens - tokens)
 
     def count(self) -> int:
         """Tokens taken by `take` since this was asked last."""
@@ -73,11 +95,14 @@ class Bucket:
         return counted
 
     @property
-    def full(self) -> bool:
+    def missing(self) -> float:
+        """What is not there of a full bucket."""
         self._refill()
-        return self._tokens >= self._burst
+        return self._burst - self._tokens
 
     def _refill(self) -> None:
         now = time.monotonic()
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
+        passed = now - self._at
+        self._tokens = min(self._burst, self._tokens + passed * self._rate)
+        self._reserve = min(RESERVE_BURST, self._reserve + passed * RESERVE_RATE)
         self._at = now

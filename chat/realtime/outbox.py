@@ -77,11 +77,18 @@ class Backlog:
             self._plan()
 
 
-def write_at_once(outboxes: Sequence[Outbox], frame: Frame) -> list[Outbox]:
-    """Write a frame to all where nothing waits: the short way for what goes to thousands.
+def send_to_all(outboxes: Sequence[Outbox], frame: Frame, later: Callable[[Outbox], None]) -> None:
+    """Write a frame to all where nothing waits, in one go; for the others `later(outbox)` puts it in its place."""
+    for outbox in write_at_once(outboxes, frame):
+        try:
+            later(outbox)
+        except Exception:
+            # a frame is missing on this socket now; the others must have theirs
+            outbox.break_off()
 
-    Returns those who have not got it: for them it must be put.
-    """
+
+def write_at_once(outboxes: Sequence[Outbox], frame: Frame) -> list[Outbox]:
+    """Write a frame to all where nothing waits, and say who has not got it."""
     writers = [outbox.at_once for outbox in outboxes]
     kinds: set[Any] = set(map(type, writers))
     refused: set[int] = set()
@@ -92,7 +99,7 @@ def write_at_once(outboxes: Sequence[Outbox], frame: Frame) -> list[Outbox]:
         try:
             left = kind.write_all(alike, frame)
         except Exception:
-            # before anything was written: one by one it is seen who is to blame
+            # only what is asked before anything is written may raise: one by one it is seen who is to blame
             left = alike
         refused.update(map(id, left))
     if not refused and NoneType not in kinds:
@@ -133,7 +140,7 @@ class Outbox:
         self._left = 0
         self._ending: asyncio.Task[None] | None = None
         self.at_once: Writer | None = None
-        """The writer, while nothing waits: see `write_at_once`."""
+        """The writer, while nothing waits: see `send_to_all`."""
         self.waiting = 0
         """Bytes that wait in the log lane."""
         self.closing: CloseCode | None = None
@@ -206,7 +213,7 @@ class Outbox:
             return True
 
     def break_off(self) -> None:
-        """The writer has raised: the socket cannot go on. Called while the exception is handled."""
+        """A frame could not be taken: the socket cannot go on. Called while the exception is handled."""
         logger.exception("a frame could not be written")
         self.close(CloseCode.BUSY)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from chat.log import clock
 from chat.realtime import doorbell, protocol
-from chat.realtime.outbox import write_at_once
+from chat.realtime.outbox import send_to_all
 from chat.realtime.watch import Follower, Watch
 
 # Passing signals (typing, reactions) of one stream that leave per tick; more are dropped.
@@ -45,8 +45,8 @@ def _send(watch: Watch) -> None:
     stream_id = watch.stream_id
 
     def act(followers: Sequence[Follower]) -> None:
-        for outbox in write_at_once([f.outbox for f in followers if f.ready], frame):
-            outbox.put_values(stream_id, frame, values)
+        outboxes = [f.outbox for f in followers if f.ready]
+        send_to_all(outboxes, frame, lambda outbox: outbox.put_values(stream_id, frame, values))
 
     def done() -> None:
         if watch.dirty:

@@ -14,7 +14,7 @@ from chat.realtime import protocol
 from chat.realtime.fanout import FanOut
 from chat.realtime.frame import Frame
 from chat.realtime.limits import SIGNAL_TICK, TICK_EACH
-from chat.realtime.outbox import write_at_once
+from chat.realtime.outbox import send_to_all
 
 if TYPE_CHECKING:
     from chat.realtime.consumer import Socket
@@ -61,17 +61,19 @@ class Follower:
         self.gone, self.ready = True, False
 
     def deliver(self, chunk: Chunk, frame: Frame) -> None:
+        """Send what is new in the chunk, or hold it. What goes wrong costs this socket only."""
         if self.gone:
             return
         if self.held is not None:
             self.held.append(chunk)
-        elif chunk.first > self.seq:
-            self.seq = chunk.last
-            self.outbox.put(frame)
         elif chunk.last > self.seq:
-            frame = chunk.frame(self.viewer, self.seq)
-            self.seq = chunk.last
-            self.outbox.put(frame)
+            try:
+                if chunk.first <= self.seq:
+                    frame = chunk.frame(self.viewer, self.seq)
+                self.seq = chunk.last
+                self.outbox.put(frame)
+            except Exception:
+                self.outbox.break_off()
 
     def release(self, seq: int, viewer: Viewer) -> None:
         """What the client needed up to `seq` has been queued: what waited and goes beyond it follows."""
@@ -90,8 +92,7 @@ def deliver_to_all(followers: Sequence[Follower], chunk: Chunk, frame: Frame) ->
     in_step = [f for f in followers if f.ready and f.seq < first]
     for follower in in_step:
         follower.seq = last
-    for outbox in write_at_once([f.outbox for f in in_step], frame):
-        outbox.put(frame)
+    send_to_all([f.outbox for f in in_step], frame, lambda outbox: outbox.put(frame))
     if len(in_step) < len(followers):
         # those who have just got it are past it
         for follower in followers:

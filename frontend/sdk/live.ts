@@ -54,6 +54,7 @@ export class Live extends Emitter<Topics> {
   private env: Environment
   private followed = new Map<Id, Follow & { joining: number; replayTo: number }>()
   private panelTimer: unknown = null
+  private joinTimer: unknown = null
   private pollTimer: unknown = null
 
   constructor(options: LiveOptions) {
@@ -179,8 +180,22 @@ export class Live extends Emitter<Topics> {
         return
       case 'error':
         if (frame.id) this.outbox.refused(frame.id, refusalOf(frame))
-        else this.emit('refusal', { code: frame.code, message: frame.message })
+        else {
+          if (frame.temporary) this.joinAgain(frame.retry_after ?? 1)
+          this.emit('refusal', { code: frame.code, message: frame.message })
+        }
     }
+  }
+
+  /** A frame without an id was refused for now; if it was a join, nobody else would ask again. */
+  private joinAgain(seconds: number): void {
+    this.joinTimer ??= this.env.later(
+      () => {
+        this.joinTimer = null
+        this.join([...this.followed.values()].filter((f) => f.joining && !f.left).map((f) => f.stream))
+      },
+      1_000 * seconds * (1 + this.env.random() / 2),
+    )
   }
 
   private streamFrame(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -24,49 +25,91 @@ def let_in(of: Allowances, person: UUID, tries: int) -> int:
     return sum(of.of(person).take() == 0 for _ in range(tries))
 
 
-def tell(*processes: Allowances) -> None:
-    """What they tell each other once a second, over the channel layer."""
-    told = [doorbell.decode(doorbell.encode(doorbell.Spent(process.spent()))) for process in processes]
+def tell(*processes: Allowances, now: int) -> None:
+    """What they tell each other once a second, over the channel layer; it repeats itself now and then."""
+    told = [
+        doorbell.decode(doorbell.encode(doorbell.Spent(f"process {i}", now, process.spent())))
+        for i, process in enumerate(processes)
+    ]
     for i, process in enumerate(processes):
-        for j, message in enumerate(told):
-            if i != j:
-                process.spent_elsewhere(message.counts)
+        for j, message in enumerate([*told, *told]):
+            if i != j % len(told):
+                process.spent_elsewhere(message.process, message.at, now, message.counts)
 
 
-def test_three_processes_let_in_what_one_would(clock: SimpleNamespace):
-    three = [Allowances() for _ in range(3)]
-    seconds, heard = 60, 0
+def heard_of(clock: SimpleNamespace, processes: int, seconds: int, everybody: Callable[[float], int]) -> int:
+    """Frames that so many processes let in of one person who sends `everybody(second)` to each, ten times a second."""
+    running = [Allowances() for _ in range(processes)]
+    heard = 0
     for second in range(seconds):
         for part in range(10):
             clock.at = second + part / 10
-            heard += sum(let_in(process, SHE, 10) for process in three)
-        tell(*three)
-    one = limits.BURST + limits.RATE * seconds
-    # the first second is theirs: nobody has told of it yet
-    assert heard <= one + 2 * (limits.BURST + limits.RATE)
-    assert heard >= limits.RATE * seconds / 2, "who spreads over processes is slowed down, not shut out"
-    alone = Allowances()
-    clock.at = 0.0
-    assert let_in(alone, HE, 1_000) == limits.BURST
+            heard += sum(let_in(process, SHE, everybody(clock.at)) for process in running)
+        tell(*running, now=second * 1_000)
+    return heard
+
+
+@pytest.mark.parametrize("processes", [2, 3, 5, 8])
+@pytest.mark.parametrize("how", ["all the time", "in bursts"])
+def test_processes_together_let_in_about_what_one_would(clock: SimpleNamespace, processes: int, how: str):
+    seconds = 120
+    heard = heard_of(clock, processes, seconds, lambda at: 10 if how == "all the time" or at % 6 < 1 else 0)
+    # at first nobody has told of anything yet; and each process has its small reserve
+    begun = processes * 2 * (limits.BURST + limits.RATE)
+    assert heard <= begun + seconds * (limits.RATE + processes * limits.RESERVE_RATE)
+    assert heard >= limits.RATE * seconds / 3, "who spreads over processes is slowed down, not shut out"
+
+
+def test_who_overdoes_it_in_one_place_is_still_heard_in_another(clock: SimpleNamespace):
+    busy, quiet = Allowances(), Allowances()
+    heard = asked = longest = 0.0
+    for second in range(60):
+        for part in range(10):
+            clock.at = second + part / 10
+            let_in(busy, SHE, 5)
+        tell(busy, quiet, now=second * 1_000)
+        asked += 1
+        wait = quiet.of(SHE).take()
+        heard += not wait
+        longest = max(longest, wait)
+    assert heard == asked
+    assert longest <= 1 / limits.RESERVE_RATE
+
+
+def test_what_is_told_late_or_twice_does_not_count(clock: SimpleNamespace):
+    process = Allowances()
+    process.spent_elsewhere("other", 1_000, 1_000, {SHE: 10})
+    process.spent_elsewhere("other", 1_000, 1_500, {SHE: 10})
+    process.spent_elsewhere("other", 900, 1_500, {SHE: 10})
+    process.spent_elsewhere("hung", 1_000, 9_000, {SHE: 10})
+    process.spent_elsewhere("ahead", 99_000, 9_000, {SHE: 10})
+    assert process.of(SHE).missing == 10
 
 
 def test_who_comes_again_finds_the_allowance_as_it_was(clock: SimpleNamespace):
     process = Allowances()
     assert let_in(process, SHE, 100) == limits.BURST
-    process.forget(here=())
+    process.forget(here=(), now=0)
     assert let_in(process, SHE, 100) == 0
     clock.at = limits.BURST / limits.RATE
-    process.forget(here=())
+    process.forget(here=(), now=0)
     assert len(process) == 0
 
 
-def test_what_was_spent_elsewhere_is_a_debt_of_one_burst_at_most(clock: SimpleNamespace):
+def test_what_was_spent_elsewhere_is_a_debt_with_an_end(clock: SimpleNamespace):
     process = Allowances()
-    process.spent_elsewhere({SHE: 10**9})
-    assert let_in(process, SHE, 10) == 0
-    clock.at = 2 * limits.BURST / limits.RATE
+    process.spent_elsewhere("other", 1, 1, {SHE: 10**9})
+    assert let_in(process, SHE, 100) == limits.RESERVE_BURST
+    clock.at = (limits.DEBT_BURSTS + 1) * limits.BURST / limits.RATE
     assert let_in(process, SHE, 1_000) == limits.BURST
     assert let_in(process, HE, 1_000) == limits.BURST, "nobody else pays for it"
+
+
+def test_one_process_alone_has_no_reserve(clock: SimpleNamespace):
+    process = Allowances()
+    assert let_in(process, SHE, 1_000) == limits.BURST
+    clock.at = 10.0
+    assert let_in(process, SHE, 1_000) == limits.BURST
 
 
 def test_few_frames_and_few_people_are_told_of(clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch):

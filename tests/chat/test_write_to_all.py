@@ -20,6 +20,8 @@ class Connection:
         self.got = b""
         self.aborted = False
         self.free = True
+        # the server cannot take the rest, and does not say so before
+        self.full = False
 
     def send(self, data: bytes) -> int:
         if isinstance(self.does, Exception):
@@ -28,6 +30,8 @@ class Connection:
         return min(self.does, len(data))
 
     def leave(self, rest: bytes) -> None:
+        if self.full:
+            raise MemoryError
         self.got += rest
 
     def abort(self) -> None:
@@ -59,14 +63,18 @@ def test_whatever_happens_to_some_all_others_have_the_frame_whole_and_once():
         all_ = [Connection(chance.choice(outcomes())) for _ in range(chance.randrange(12))]
         for connection in all_:
             connection.free = chance.random() < 0.8
+            connection.full = chance.random() < 0.2
         free = [c for c in all_ if c.free]
         refused = write_to_all(all_, free, WIRE, send, free)
         for c in all_:
             broken = isinstance(c.does, Exception) and not isinstance(c.does, OSError)
             gone = isinstance(c.does, ConnectionError)
+            # half a frame has left, or none: nothing may follow, and nothing is written again
+            torn = c.full and not broken and not gone and c.does != len(WIRE)
             assert (c in refused) is (not c.free or broken)
-            assert c.got == (b"" if not c.free or broken or gone else WIRE)
-            assert c.aborted is (c.free and gone)
+            if not torn:
+                assert c.got == (b"" if not c.free or broken or gone else WIRE)
+            assert c.aborted is (c.free and (gone or torn))
 
 
 def test_one_alone_is_treated_as_one_of_many():

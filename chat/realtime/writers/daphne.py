@@ -1,7 +1,8 @@
 """daphne: its connection is bound into `send`; frames go to the socket of its Twisted transport.
 
-`dataBuffer`, `offset` and `_tempDataLen` are what Twisted keeps of a write that the kernel did not take: names of its
-own, so they are looked for, and without them daphne is served by plain ASGI.
+`dataBuffer`, `offset` and `_tempDataLen` are what Twisted keeps of a write that the kernel did not take, `_aborting`
+that a connection is about to be dropped: names of its own, so they are looked for, and without them daphne is served by
+plain ASGI.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class DaphneWriter:
             or not isinstance(transport.dataBuffer, bytes)
             or not isinstance(transport._tempDataLen, int)
             or not isinstance(transport.offset, int)
+            or not isinstance(transport._aborting, bool)
             or protocol.send_queue
             or getattr(protocol, "logFrames", False)
         ):
@@ -59,7 +61,7 @@ class DaphneWriter:
         transport = self._transport
         if transport.dataBuffer or transport._tempDataLen:
             return False
-        if self._protocol.state != self._open:
+        if self._protocol.state != self._open or transport._aborting:
             # nobody is there any more: the reader hears of it in a moment
             return True
         write_to(self, frame.wire, call, self._send)
@@ -70,7 +72,12 @@ class DaphneWriter:
         free = [
             w
             for w in writers
-            if not ((t := w._transport).dataBuffer or t._tempDataLen or w._protocol.state != w._open)
+            if not (
+                (t := w._transport).dataBuffer
+                or t._tempDataLen
+                or t._aborting
+                or w._protocol.state != w._open
+            )
         ]
         return write_to_all(writers, free, frame.wire, call, [w._send for w in free])
 

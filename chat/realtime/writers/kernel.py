@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import repeat
 from typing import Any, Protocol, TypeVar
+
+logger = logging.getLogger(__name__)
 
 # Bytes; Linux doubles it. Left alone, the kernel would hide megabytes of what a slow client has not read.
 SEND_BUFFER = 128 * 1024
@@ -79,11 +83,17 @@ def _others(writers: Sequence[W], some: Sequence[W]) -> list[W]:
 
 
 def _follow_up(writer: Direct, wire: bytes, result: int | OSError) -> None:
-    """What becomes of a frame that the kernel has not taken whole."""
-    if isinstance(result, int):
-        writer.leave(wire[result:])
-    elif result.errno in NO_ROOM:
-        writer.leave(wire)
-    else:
-        # a frame is missing now: nothing may follow it
-        writer.abort()
+    """What becomes of a frame that the kernel has not taken whole. Never raises: the others must have theirs."""
+    try:
+        if isinstance(result, int):
+            writer.leave(wire[result:])
+        elif result.errno in NO_ROOM:
+            writer.leave(wire)
+        else:
+            # a frame is missing now: nothing may follow it
+            writer.abort()
+    except Exception:
+        # what the server has of it nobody knows
+        logger.exception("the rest of a frame could not be left to the server")
+        with suppress(Exception):
+            writer.abort()

@@ -253,6 +253,28 @@ describe('streams', () => {
     expect(world.socket.of('join').length).toBe(2)
   })
 
+  test('a join that was refused for now is asked for again, once', () => {
+    const world = new World()
+    shop(world)
+    const live = start(world)
+    const left = () => world.socket.of('join').length
+    // on the next link it is refused, as too fast, or because the database is away
+    world.onFrame = null
+    world.socket.end(1006)
+    world.pass(4_000)
+    expect(left()).toBe(1)
+    const refusal = { type: 'error', code: 'rate.limited', message: '', temporary: true, retry_after: 0.5 }
+    world.socket.say(refusal)
+    world.socket.say(refusal)
+    world.pass(1_000)
+    expect(left()).toBe(2)
+    world.socket.say({ type: 'joined', stream: ROOM, mode: 'replay', seq: 5, epoch: 1 })
+    world.socket.say(refusal)
+    world.pass(5_000)
+    expect(left()).toBe(2)
+    expect(live.follow(ROOM).left).toBeNull()
+  })
+
   test('after a lost link the join names position and epoch', () => {
     const world = new World()
     shop(world)
