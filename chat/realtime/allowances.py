@@ -8,11 +8,16 @@ rate. (Messages, claims and everything else that is kept have limits of their ow
 
 from __future__ import annotations
 
-from collections.abc import Container
+import asyncio
+from collections.abc import Callable, Container
+from functools import partial
 from heapq import nlargest
 from uuid import UUID
 
-from chat.realtime import limits
+from chat.log import clock
+from chat.realtime import doorbell, limits
+from chat.realtime.doorbell import Spent
+from chat.realtime.layer import PEOPLE
 
 # Processes tell each other what was spent this often, in seconds.
 TELL_EVERY = 1.0
@@ -50,15 +55,15 @@ class Allowances:
             worth = nlargest(TOLD_MOST, worth)
         return {person: count for count, person in worth}
 
-    def spent_elsewhere(self, process: str, at: int, now: int, counts: dict[UUID, int]) -> None:
-        """Count what another process has let in, told `at` that time (both in Unix milliseconds).
+    def spent_elsewhere(self, told: Spent, now: int) -> None:
+        """Count what another process has let in; `now` in Unix milliseconds.
 
         What comes too late is left out: those tokens would be back by now. People who are not here count too.
         """
-        if abs(now - at) > LATE_MS or at <= self._told_at.get(process, 0):
+        if abs(now - told.at) > LATE_MS or told.at <= self._told_at.get(told.process, 0):
             return
-        self._told_at[process] = at
-        for person_id, count in counts.items():
+        self._told_at[told.process] = told.at
+        for person_id, count in told.counts.items():
             self.of(person_id).spend(count)
 
     def forget(self, here: Container[UUID], now: int) -> None:
@@ -67,3 +72,14 @@ class Allowances:
             del self._buckets[person_id]
         for process in [p for p, at in self._told_at.items() if now - at > 2 * LATE_MS]:
             del self._told_at[process]
+
+    async def tell_others(
+        self, process: UUID, here: Container[UUID], post: Callable[[str, Callable[[], bytes]], None]
+    ) -> None:
+        """Tell the other processes what is spent on this one, for as long as it lives."""
+        while True:
+            await asyncio.sleep(TELL_EVERY)
+            now = clock.told_ms()
+            if spent := self.spent():
+                post(PEOPLE, partial(doorbell.encode, Spent(process.hex, now, spent)))
+            self.forget(here, now)

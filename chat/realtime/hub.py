@@ -21,7 +21,7 @@ from chat.log import clock, reading, registry
 from chat.log.batch import Committed, Outcome
 from chat.log.errors import Refused
 from chat.realtime import doorbell, protocol, signal_lane
-from chat.realtime.allowances import TELL_EVERY, Allowances
+from chat.realtime.allowances import Allowances
 from chat.realtime.layer import PEOPLE, Layer
 from chat.realtime.log_lane import LogLane
 from chat.realtime.outbox import Backlog
@@ -66,7 +66,7 @@ class Hub:
         self.spawn(self._layer.add(PEOPLE))
         self.spawn(self._beacon())
         self.spawn(self._renewal())
-        self.spawn(self._share_allowances())
+        self.spawn(self.allowances.tell_others(self.process, self._people, self._post))
 
     async def stop(self) -> None:
         for task in list(self._tasks):
@@ -161,7 +161,7 @@ class Hub:
             case doorbell.Tell():
                 self._told(message)
             case doorbell.Spent():
-                self.allowances.spent_elsewhere(message.process, message.at, clock.told_ms(), message.counts)
+                self.allowances.spent_elsewhere(message, clock.told_ms())
 
     def deliver(self, committed: Committed) -> None:
         """Hand out a committed range, if somebody here follows its stream."""
@@ -375,15 +375,6 @@ class Hub:
         while True:
             await asyncio.sleep(BEACON)
             await self._layer.renew([PEOPLE, *self._watches])
-
-    async def _share_allowances(self) -> None:
-        while True:
-            await asyncio.sleep(TELL_EVERY)
-            now = clock.told_ms()
-            if spent := self.allowances.spent():
-                told = doorbell.Spent(self.process.hex, now, spent)
-                self._post(PEOPLE, partial(doorbell.encode, told))
-            self.allowances.forget(self._people, now)
 
     async def beacon_once(self) -> None:
         self.beacon_rounds += 1

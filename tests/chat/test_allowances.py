@@ -34,7 +34,7 @@ def tell(*processes: Allowances, now: int) -> None:
     for i, process in enumerate(processes):
         for j, message in enumerate([*told, *told]):
             if i != j % len(told):
-                process.spent_elsewhere(message.process, message.at, now, message.counts)
+                process.spent_elsewhere(message, now)
 
 
 def heard_of(clock: SimpleNamespace, processes: int, seconds: int, everybody: Callable[[float], int]) -> int:
@@ -78,11 +78,11 @@ def test_who_overdoes_it_in_one_place_is_still_heard_in_another(clock: SimpleNam
 
 def test_what_is_told_late_or_twice_does_not_count(clock: SimpleNamespace):
     process = Allowances()
-    process.spent_elsewhere("other", 1_000, 1_000, {SHE: 10})
-    process.spent_elsewhere("other", 1_000, 1_500, {SHE: 10})
-    process.spent_elsewhere("other", 900, 1_500, {SHE: 10})
-    process.spent_elsewhere("hung", 1_000, 9_000, {SHE: 10})
-    process.spent_elsewhere("ahead", 99_000, 9_000, {SHE: 10})
+    process.spent_elsewhere(doorbell.Spent("other", 1_000, {SHE: 10}), 1_000)
+    process.spent_elsewhere(doorbell.Spent("other", 1_000, {SHE: 10}), 1_500)
+    process.spent_elsewhere(doorbell.Spent("other", 900, {SHE: 10}), 1_500)
+    process.spent_elsewhere(doorbell.Spent("hung", 1_000, {SHE: 10}), 9_000)
+    process.spent_elsewhere(doorbell.Spent("ahead", 99_000, {SHE: 10}), 9_000)
     assert process.of(SHE).missing == 10
 
 
@@ -98,7 +98,7 @@ def test_who_comes_again_finds_the_allowance_as_it_was(clock: SimpleNamespace):
 
 def test_what_was_spent_elsewhere_is_a_debt_with_an_end(clock: SimpleNamespace):
     process = Allowances()
-    process.spent_elsewhere("other", 1, 1, {SHE: 10**9})
+    process.spent_elsewhere(doorbell.Spent("other", 1, {SHE: 10**9}), 1)
     assert let_in(process, SHE, 100) == limits.RESERVE_BURST
     clock.at = (limits.DEBT_BURSTS + 1) * limits.BURST / limits.RATE
     assert let_in(process, SHE, 1_000) == limits.BURST
