@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 import pytest_django
+from hypothesis import HealthCheck, settings
 
 from tests import processes, services
+
+# How long one example takes says something about the machine only. The rest is as it was before: CI has its own.
+settings.register_profile("livesale", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("livesale")
 
 _started: list[services.RedisService | services.PostgresService] = []
 

@@ -93,7 +93,7 @@ class LiveProcess:
             [sys.executable, "-m", *words], log=self._log, env=self.env, cwd=self._code
         )
 
-    def wait_ready(self, seconds: float = 40.0) -> None:
+    def wait_ready(self, seconds: float = 120.0) -> None:
         assert self._program is not None, "not started"
         self._program.wait_until(
             self.is_live, what=f"{self.server} on {self.base_url}/livez", seconds=seconds

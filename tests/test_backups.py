@@ -83,6 +83,7 @@ def places(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 async def test_taken_while_people_order_and_put_back_elsewhere(
     places: tuple[Place, Place], tmp_path: Path
 ) -> None:

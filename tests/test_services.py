@@ -30,6 +30,11 @@ def answers(url: str) -> bool:
             return False
 
 
+def wait_for_answers(url: str) -> None:
+    """What has just begun to run, or to run again, may take longer than one question waits."""
+    services.wait_until(lambda: answers(url), what="an answer")
+
+
 def test_redis_dies_and_comes_back_empty_on_the_same_port(redis_server):
     with redis.Redis.from_url(redis_server.url) as client:
         client.set("stock", 5)
@@ -45,11 +50,11 @@ def test_redis_dies_and_comes_back_empty_on_the_same_port(redis_server):
 def test_a_redis_that_a_test_left_dead_or_stopped_is_healed(redis_server):
     redis_server.kill()
     redis_server.heal()
-    assert answers(redis_server.url)
+    wait_for_answers(redis_server.url)
     redis_server.pause()
     assert not answers(redis_server.url)
     redis_server.heal()
-    assert answers(redis_server.url)
+    wait_for_answers(redis_server.url)
 
 
 def test_redis_flushall(redis_server):
@@ -109,9 +114,9 @@ def test_processes_start_on_their_ports_die_and_come_back(live_processes, server
 
     first.kill9()
     assert not first.is_live()
-    assert second.is_live()
+    second.wait_ready()
     first.restart()
-    assert first.is_live()
+    first.wait_ready()
     assert first.pid != before
 
     assert second.sigterm() in (0, -signal.SIGTERM)
@@ -132,7 +137,7 @@ def test_servers_do_not_outlive_a_test_run_that_is_killed():
     )
     with child:
         url, folder = child.stdout.readline().split()
-        assert answers(url)
+        wait_for_answers(url)
         child.send_signal(signal.SIGKILL)
     services.wait_until(lambda: not answers(url) and not Path(folder).exists(), what="the orphan's end")
 
@@ -172,4 +177,4 @@ def test_waiting_gives_up():
     start = time.monotonic()
     with pytest.raises(TimeoutError, match="never"):
         services.wait_until(lambda: False, what="never", seconds=0.1)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from livesale.personal import erasure, export, ledger
 from livesale.personal.models import Erasure
 from livesale.personal.register import TABLES
 from livesale.personal.rules import Rule, Table, problems
+from livesale.rest import throttle
 from tests.accounts.canaries import Place, found_in_tables, personal_columns
 from tests.rest.world import PASSWORD
 
@@ -213,7 +215,11 @@ def test_the_page_wants_the_password_once_more(place: Place) -> None:
     assert json.loads(text)["id"] == str(place.ada.id)
 
 
-def test_a_file_is_dear_and_cannot_be_asked_for_all_day(place: Place) -> None:
+def test_a_file_is_dear_and_cannot_be_asked_for_all_day(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # no full hour, at which one may ask anew, falls in between
+    monkeypatch.setattr(throttle, "time", SimpleNamespace(time=lambda: 30.0))
     confirm(place.ada.page)
     codes = []
     for _ in range(6):

@@ -92,6 +92,17 @@ def command(page: Page, room: str, name: str, **body: Any) -> list[Any]:
     return answer
 
 
+def clocks_of(page: Page) -> dict[str, float]:
+    """All clocks at one moment, once the page has found the server's: a slow first ping is followed by better ones."""
+    until = time.monotonic() + 30
+    while True:
+        clocks: dict[str, float] | None = page.evaluate(CLOCKS)
+        if clocks and abs(clocks["server"] - clocks["page"]) <= 250:
+            return clocks
+        assert time.monotonic() < until, f"after 30 s: {clocks}"
+        page.wait_for_timeout(100)
+
+
 def seconds_shown(page: Page) -> int:
     text = page.locator(".drop.count").inner_text()
     found = re.search(r"Opens in (\d+):(\d\d)", text)
@@ -99,6 +110,7 @@ def seconds_shown(page: Page) -> int:
     return int(found[1]) * 60 + int(found[2])
 
 
+@pytest.mark.timeout(300)
 def test_countdowns_follow_the_server_whatever_the_device_says(
     make_world: MakeWorld, person: Callable[..., Person]
 ) -> None:
@@ -112,7 +124,7 @@ def test_countdowns_follow_the_server_whatever_the_device_says(
         expect(phone.page.get_by_text("3 left")).to_be_visible()
     host = person("host", **PHONE)
     desk = host.sign_in(world, f"/r/{room}/")
-    opening = {"offer": offer, "countdown_seconds": 15, "duration_seconds": 120, "allotment": 3}
+    opening = {"offer": offer, "countdown_seconds": 45, "duration_seconds": 120, "allotment": 3}
     assert command(desk, room, "drop.open", **opening)[0] == 200
 
     for who, phone in phones.items():
@@ -121,7 +133,7 @@ def test_countdowns_follow_the_server_whatever_the_device_says(
         expect(button).to_have_text(re.compile(r"Opens in 0:\d\d"))
         expect(button).to_be_disabled()
         drop: dict[str, int] = page.evaluate(OFFER, [room, offer])["drop"]
-        clocks: dict[str, float] = page.evaluate(CLOCKS)
+        clocks = clocks_of(page)
         assert abs(clocks["device"] - clocks["server"]) > 3_500_000
         shown_left, left = (drop["opens_at"] - clocks[whose] for whose in ("page", "server"))
         print(f"\ndevice {hours[who]:+} h: countdown off by {shown_left - left:+.0f} ms")
@@ -136,7 +148,7 @@ def test_countdowns_follow_the_server_whatever_the_device_says(
 
     for phone in phones.values():
         button = phone.page.locator("[data-claim]")
-        expect(button).to_have_text("Buy · €19.90", timeout=30_000)
+        expect(button).to_have_text("Buy · €19.90", timeout=90_000)
         button.tap()
         expect(phone.page.locator("[data-answer]")).to_contain_text("Yours: 1 × Wool scarf")
 
@@ -207,9 +219,11 @@ def test_a_claim_that_arrived_is_asked_after_not_sent_again(
     id = cut_while_claiming(anna, world, link)
     anna.picture("network-cut")
 
-    link.heal()
+    # the page that lost its link must not find it again before it is left
     page = anna.page
-    page.reload()
+    page.goto("about:blank")
+    link.heal()
+    anna.open(f"/r/{world['room']}/")
     expect(page.locator("[data-answer]")).to_contain_text("Yours: 1 × Wool scarf")
     expect(page.get_by_text("2 left")).to_be_visible()
     assert link.about(id) == ["ask"]

@@ -150,7 +150,7 @@ async def come(hub: Hub, log: FakeLog, person: UUID | None = None) -> FakeSocket
 
 
 async def until(true) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 - any of many things
             await asyncio.sleep(0)
 

@@ -196,7 +196,7 @@ async def test_who_waits_for_a_read_is_let_go_when_the_process_ends():
     asked.append(asyncio.ensure_future(gather.ask(2)))
     await asyncio.sleep(0)
     tasks[0].cancel()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         assert [type(r) for r in await asyncio.gather(*asked, return_exceptions=True)] == [
             asyncio.CancelledError,
             asyncio.CancelledError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -10,6 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from django.db import connection, connections
+from django.db.backends.utils import CursorWrapper
 
 from chat.log import execute, pump, transaction
 from chat.log import lane as lane_module
@@ -186,10 +188,24 @@ def test_a_promise_whose_lease_ran_out_is_still_kept_once(lasting_world: World):
 # --- PostgreSQL's own -----------------------------------------------------------------------------------------------
 
 
+def wait_for_a_waiter(cursor: CursorWrapper) -> None:
+    """Until somebody waits for an advisory lock. That they are about to ask for it says nothing: they may be slow."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        cursor.execute(
+            "SELECT 1 FROM pg_locks JOIN pg_database d ON d.oid = database "
+            "WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+        )
+        if cursor.fetchone():
+            return
+        time.sleep(0.01)
+    raise TimeoutError("nobody waits for an advisory lock")
+
+
 @pytest.mark.only("postgres")
 def test_a_deadlock_is_retried_and_nobody_hears_of_it(lasting_world: World):
     world = lasting_world
-    taken, other_waits = threading.Event(), threading.Event()
+    taken = threading.Event()
     attempts: list[int] = []
 
     def grab_two() -> None:
@@ -198,7 +214,8 @@ def test_a_deadlock_is_retried_and_nobody_hears_of_it(lasting_world: World):
             cursor.execute("SET LOCAL deadlock_timeout = '20ms'")
             cursor.execute("SELECT pg_advisory_xact_lock(1)")
             taken.set()
-            other_waits.wait(10)
+            if len(attempts) == 1:
+                wait_for_a_waiter(cursor)
             cursor.execute("SELECT pg_advisory_xact_lock(2)")
 
     def somebody_else() -> None:
@@ -206,8 +223,7 @@ def test_a_deadlock_is_retried_and_nobody_hears_of_it(lasting_world: World):
             other.execute("SET deadlock_timeout = '60s'")
             other.execute("BEGIN")
             other.execute("SELECT pg_advisory_xact_lock(2)")
-            taken.wait(10)
-            other_waits.set()
+            taken.wait(30)
             other.execute("SELECT pg_advisory_xact_lock(1)")
             other.execute("ROLLBACK")
 
@@ -238,7 +254,11 @@ def test_a_serialization_failure_is_retried_once(lasting_world: World, failures:
 
 
 @pytest.mark.only("postgres")
-def test_a_head_that_somebody_holds_delays_its_stream_only(lasting_world: World):
+def test_a_head_that_somebody_holds_delays_its_stream_only(
+    lasting_world: World, monkeypatch: pytest.MonkeyPatch
+):
+    # the other stream may take its time
+    monkeypatch.setattr(transaction, "LOCKED_PATIENCE", 60.0)
     world = lasting_world
     other = world.another_room()
     with outside() as psql, serving() as lane:

@@ -156,8 +156,12 @@ def test_a_snapshot_is_one_moment_while_others_write(lasting_world: World):
     with clock.frozen() as frozen:
 
         def write() -> None:
+            batches = 0
             try:
-                life.go_on(40, frozen)
+                # until whoever reads had its turn often enough, too
+                while batches < 40 or (batches < 400 and len({reader.seq for _, reader in taken}) < 6):
+                    life.go_on(5, frozen)
+                    batches += 5
             finally:
                 over.set()
 

@@ -15,6 +15,9 @@ from tests import services
 from tests.faults.proxy import COMMIT_ASKED, COMMIT_DONE, COMMIT_SENT, Pattern, Proxy
 from tests.services import PostgresService
 
+# Nothing here takes this long, in seconds, even on a busy machine.
+PATIENCE = 20.0
+
 
 class Echo:
     """A server that says what it hears, and keeps it."""
@@ -62,7 +65,7 @@ def proxy(echo: Echo) -> Iterator[Proxy]:
 
 
 def call(proxy: Proxy) -> socket.socket:
-    return socket.create_connection((services.HOST, proxy.port), timeout=5)
+    return socket.create_connection((services.HOST, proxy.port), timeout=PATIENCE)
 
 
 def ask(link: socket.socket, data: bytes, size: int = 0) -> bytes:
@@ -82,7 +85,7 @@ def silent(link: socket.socket, seconds: float = 0.3) -> bool:
     except TimeoutError:
         return True
     finally:
-        link.settimeout(5)
+        link.settimeout(PATIENCE)
 
 
 def test_what_is_sent_arrives(proxy: Proxy, echo: Echo) -> None:
@@ -148,11 +151,11 @@ def test_slow_links(proxy: Proxy) -> None:
         proxy.slow("to_client", delay=0.2)
         began = time.monotonic()
         assert ask(link, b"late") == b"late"
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < PATIENCE
         proxy.slow("to_server", rate=20_000)
         began = time.monotonic()
         assert ask(link, b"y" * 10_000) == b"y" * 10_000
-        assert 0.45 <= time.monotonic() - began < 3
+        assert 0.45 <= time.monotonic() - began < PATIENCE
 
 
 def test_a_link_is_cut_where_a_word_passes_however_it_is_broken_up(proxy: Proxy, echo: Echo) -> None:
@@ -162,7 +165,7 @@ def test_a_link_is_cut_where_a_word_passes_however_it_is_broken_up(proxy: Proxy,
         link.sendall(b"RD and more")
         with pytest.raises(ConnectionResetError):
             link.recv(1)
-        assert trap.wait(1)
+        assert trap.wait(PATIENCE)
         assert b"RD" not in echo.heard
         # once: the next one passes
         assert ask(other, b"WORD") == b"WORD"
@@ -177,7 +180,7 @@ def test_a_word_that_passes_arrives_and_the_answer_does_not(proxy: Proxy, echo: 
         link.sendall(b"the WORD")
         with contextlib.suppress(ConnectionResetError):
             assert link.recv(1) == b""
-    assert trap.wait(1)
+    assert trap.wait(PATIENCE)
     services.wait_until(lambda: echo.heard.endswith(b"the WORD"), what="the word at the server")
 
 

@@ -210,7 +210,10 @@ def claims_across_a_crash(
 
 
 def crash_after_first_answers(server: Crashing, path: Path, seconds: float) -> None:
-    services.wait_until(lambda: path.exists() and path.stat().st_size > 0, what="the first answers")
+    # three batches: on a slow disk the time below alone might see no more than the first
+    services.wait_until(
+        lambda: path.exists() and path.read_bytes().count(b"\n") >= 60, what="the first answers", seconds=60
+    )
     time.sleep(seconds)
     server.crash()
 

@@ -20,16 +20,22 @@ from tests.rest.live import Browser
 from tests.services import PostgresService, RedisService, wait_until
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a database that is well may take its time; only a test about silence is in a hurry."""
+    monkeypatch.setattr(health, "PATIENCE", 30.0)
+
+
 def ready(process: LiveProcess) -> tuple[int, Any]:
     return Browser(process).call("GET", "/readyz")
 
 
 def test_migrations_that_are_missing_are_told(client: Any, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "_migrated", False)
-    monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda self, targets: [object()])
-    answer = client.get("/readyz")
-    assert (answer.status_code, answer.json()["problems"]) == (503, ["migrations"])
-    monkeypatch.undo()
+    with monkeypatch.context() as missing:
+        missing.setattr(health, "_migrated", False)
+        missing.setattr(health.MigrationExecutor, "migration_plan", lambda self, targets: [object()])
+        answer = client.get("/readyz")
+        assert (answer.status_code, answer.json()["problems"]) == (503, ["migrations"])
     assert client.get("/readyz").status_code == 200
 
 
@@ -47,16 +53,19 @@ def test_a_database_that_hangs_keeps_one_thread_and_nobody_waiting(
 
     def hang() -> bool:
         asked.append(threading.current_thread())
-        return awake.wait(30)
+        return awake.wait(100)
 
-    monkeypatch.setattr(health, "PATIENCE", 0.2)
     monkeypatch.setattr(health, "_migrations", health.Question(hang))
-    began = time.monotonic()
-    for _ in range(3):
-        assert client.get("/readyz").json()["problems"] == ["database"]
-        assert client.get("/livez").status_code == 200
-    assert time.monotonic() - began < 3
+    with monkeypatch.context() as hasty:
+        hasty.setattr(health, "PATIENCE", 0.2)
+        began = time.monotonic()
+        for _ in range(3):
+            assert client.get("/readyz").json()["problems"] == ["database"]
+            assert client.get("/livez").status_code == 200
+        assert time.monotonic() - began < 20
+    # one was asked and hangs still: nobody has waited for its answer
     assert len(asked) == 1
+    assert asked[0].is_alive()
     awake.set()
     asked[0].join()
     assert client.get("/readyz").status_code == 200
@@ -72,6 +81,7 @@ def test_probes_need_no_name(client: Any, db: None, path: str) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(300)
 def test_faults_of_real_servers(
     live_processes: Callable[..., list[LiveProcess]],
     postgres_server: PostgresService,
@@ -83,22 +93,24 @@ def test_faults_of_real_servers(
         database_url=postgres_server.create_database("health"),
         redis_url=redis_server.url,
     )
-    assert ready(process) == (200, {"ready": True, "problems": [], "degraded": []})
+    well = (200, {"ready": True, "problems": [], "degraded": []})
+    # asked again where a busy machine may answer too late once: what counts is what it settles on
+    wait_until(lambda: ready(process) == well, what="ready", seconds=30)
     eve = Browser(process).sign_up("eve")
     shop = eve.call("POST", "/api/v1/shops/", {"name": "Eve", "currency": "EUR"})[1]["shop"]
     with eve.socket() as socket:
         # with somebody in a stream the process has something to say to the others every few seconds
         socket.send(json.dumps({"type": "join", "streams": [{"stream": shop}]}))
         redis_server.kill()
-        wait_until(lambda: ready(process)[1]["degraded"] == ["layer"], what="degraded", seconds=15)
-        assert ready(process)[0] == 200
+        slower = (200, {"ready": True, "problems": [], "degraded": ["layer"]})
+        wait_until(lambda: ready(process) == slower, what="degraded, and ready", seconds=60)
         # nobody's request waits for Redis or fails for want of it
         assert eve.call("POST", "/api/v1/me/ticket/")[0] == 201
         assert Browser(process).sign_up("adam").call("GET", "/api/v1/me/")[1]["person"]
         redis_server.restart()
-        wait_until(lambda: ready(process)[1]["degraded"] == [], what="layer is back", seconds=15)
+        wait_until(lambda: ready(process)[1]["degraded"] == [], what="layer is back", seconds=60)
     postgres_server.kill()
-    wait_until(lambda: ready(process)[1]["problems"] == ["database"], what="not ready", seconds=5)
+    wait_until(lambda: ready(process)[1]["problems"] == ["database"], what="not ready", seconds=60)
     assert Browser(process).call("GET", "/livez")[0] == 200
     status, said = Browser(process).call("GET", "/api/v1/shops/anna/")
     assert (status, said["code"], said["temporary"]) == (503, "server.unavailable", True)
@@ -110,4 +122,4 @@ def test_faults_of_real_servers(
     status, said = Browser(process).call("POST", "/webhooks/sandbox/", news, **proof)
     assert (status, said["code"], said["temporary"]) == (503, "server.unavailable", True)
     postgres_server.start()
-    wait_until(lambda: ready(process)[0] == 200, what="ready again", seconds=10)
+    wait_until(lambda: ready(process)[0] == 200, what="ready again", seconds=60)

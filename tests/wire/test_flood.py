@@ -106,5 +106,6 @@ async def test_what_is_poured_in_is_not_kept(
     print(
         f"\n{server}, busy {busy}: {sum(taken) / MEGABYTE:.0f} MB taken, {grown / MEGABYTE:.1f} MB more in memory"
     )
-    assert process.is_live()
+    # it may have much to put away first
+    process.wait_ready()
     assert grown < KEPT
