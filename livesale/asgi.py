@@ -16,7 +16,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "livesale.settings")
 django_application = get_asgi_application()
 
 from chat.realtime.intake import bounded  # noqa: E402 - models exist only after django is set up
+from livesale.admission import Admission  # noqa: E402
 from livesale.checks import before_serving  # noqa: E402
+from livesale.health import PROBES  # noqa: E402
 from livesale.serving import server  # noqa: E402
 from livesale.upkeep.caretaker import Caretaker  # noqa: E402
 
@@ -39,7 +41,8 @@ async def _socket(scope: Any, receive: Any, send: Any) -> None:
 # Channels routes ASGI applications with Django's path(), which is typed for views
 _sockets: list[Any] = [path("ws/", _socket), re_path("", _nothing_here)]  # type: ignore[arg-type]
 
-_by_protocol = ProtocolTypeRouter({"http": django_application, "websocket": URLRouter(_sockets)})
+_requests = Admission(django_application, settings.REQUESTS_AT_ONCE, always=PROBES)
+_by_protocol = ProtocolTypeRouter({"http": _requests, "websocket": URLRouter(_sockets)})
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

@@ -21,6 +21,7 @@ from chat.log.stats import Distribution
 from chat.log.stats import stats as log_stats
 from chat.realtime.server import Server
 from chat.realtime.stats import stats as wire_stats
+from livesale import admission
 from livesale.upkeep.chores import pruned
 
 # Prometheus takes this version everywhere.
@@ -85,6 +86,10 @@ class _Collector(Collector):
         )
         yield _counter("frames_in", "Frames from clients", wire.frames_in)
         yield _counter("frames_fanned_out", "Frames to followers of streams", wire.frames_fanned_out)
+        http = admission.counts
+        yield _gauge("requests_running", "Requests that are being worked on", http.running)
+        yield _gauge("requests_waiting", "Requests that wait for their turn", http.waiting)
+        yield _counter("requests_turned_away", "Requests told to come again", http.turned_away)
         yield _counters("error_frames", "Refusals told to sockets, by code", ["code"], wire.errors)
         yield _counters("streams_joined", "Joins, by what the client got", ["how"], wire.joined)
 

@@ -120,6 +120,9 @@ def _database() -> dict[str, Any]:
 
 DATABASES = {"default": _database()}
 
+# Requests that one process works on at a time: each has a thread and a connection to the database
+REQUESTS_AT_ONCE = env.int("REQUESTS_AT_ONCE", default=12)
+
 REDIS_URL = env("REDIS_URL", default="")
 # memory | redis | pubsub | the dotted path of a class that takes the same hosts
 CHANNEL_LAYER = env("CHANNEL_LAYER", default="pubsub" if REDIS_URL else "memory")

@@ -152,9 +152,7 @@ def wants_json(request: HttpRequest) -> bool:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """The answer to a form or call without a valid CSRF token; the name is in settings."""
-    if wants_json(request):
-        return error_response(Refused("csrf.failed"))
-    return plain_page(Refused("csrf.failed"))
+    return refusal_at(request, Refused("csrf.failed"))
 
 
 def plain_page(refusal: BaseException) -> HttpResponse:
@@ -169,6 +167,11 @@ def plain_page(refusal: BaseException) -> HttpResponse:
     return response
 
 
+def refusal_at(request: HttpRequest, refusal: BaseException) -> HttpResponse:
+    """The answer that whoever asks at this address understands."""
+    return error_response(refusal) if wants_json(request) else plain_page(refusal)
+
+
 class DatabaseAway:
     """Middleware: a view that met no database is told as something that passes, to people and to gateways alike."""
 
@@ -181,26 +184,21 @@ class DatabaseAway:
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, OperationalError | InterfaceError):
             return None
-        refusal = as_refusal(exception)
-        return error_response(refusal) if wants_json(request) else plain_page(refusal)
+        return refusal_at(request, as_refusal(exception))
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None, **path: Any) -> HttpResponse:
-    refusal = Refused("address.unknown")
-    return error_response(refusal) if wants_json(request) else plain_page(refusal)
+    return refusal_at(request, Refused("address.unknown"))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    refusal = as_refusal(exception)
-    return error_response(refusal) if wants_json(request) else plain_page(refusal)
+    return refusal_at(request, as_refusal(exception))
 
 
 def denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    refusal = Refused("permission.denied")
-    return error_response(refusal) if wants_json(request) else plain_page(refusal)
+    return refusal_at(request, Refused("permission.denied"))
 
 
 def failed(request: HttpRequest) -> HttpResponse:
     """Django has logged the exception already."""
-    refusal = Refused("server.error")
-    return error_response(refusal) if wants_json(request) else plain_page(refusal)
+    return refusal_at(request, Refused("server.error"))

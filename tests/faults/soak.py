@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import contextlib
 import random
+import statistics
 import sys
 import time
 import urllib.request
@@ -51,8 +52,10 @@ GENTLE = (
     "postgres link swallowed",
     "clients' links cut",
 )
-# Of each process: connections that it keeps, and those of requests that are being answered.
-KEPT = 8
+# Of each process: connections that it keeps, and those of probes and of who looks at the books. On top of them come
+# those of the requests that it works on.
+KEPT = 10
+REQUESTS_AT_ONCE = 12
 # What may grow in an hour. Memory in MB: caches fill for a while, a leak goes on.
 MOST = {"memory": 8.0, "descriptors": 20.0, "threads": 4.0, "redis clients": 6.0, "connections": 6.0}
 PEOPLE_PAUSE = 0.9
@@ -70,6 +73,13 @@ class Samples:
     def add(self, at: float, value: float) -> None:
         self.at.append(at)
         self.values.append(value)
+
+    def quarters(self) -> list[float]:
+        """The median of each quarter of the time."""
+        size = max(1, len(self.values) // 4)
+        return [
+            statistics.median(self.values[i : i + size]) for i in range(0, 4 * size, size) if self.values[i:]
+        ]
 
     def slope(self, warm: float) -> float:
         """Per hour, by least squares, after the warm-up."""
@@ -206,7 +216,10 @@ def compare(site: Site, before: dict[str, int], after: dict[str, int]) -> list[s
 
 def verdict(watch: Watch, minutes: float) -> tuple[bool, str]:
     warm = min(600.0, minutes * 60 / 4)
-    lines = ["| who | what | first | last | most | per hour | |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| who | what | first | median of each quarter | last | most | per hour | |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     good = True
     for (who, what), samples in sorted(watch.found.items()):
         slope = samples.slope(warm)
@@ -214,8 +227,10 @@ def verdict(watch: Watch, minutes: float) -> tuple[bool, str]:
         fine = slope <= MOST[what] or minutes < LONG_ENOUGH
         good &= fine
         unit = " MB" if what == "memory" else ""
+        # what fills up and what goes on for ever have the same slope at first
+        quarters = " → ".join(f"{value:.0f}" for value in samples.quarters())
         lines.append(
-            f"| {who} | {what} | {samples.values[0]:.0f}{unit} | {samples.values[-1]:.0f}{unit} | "
+            f"| {who} | {what} | {samples.values[0]:.0f}{unit} | {quarters}{unit} | {samples.values[-1]:.0f}{unit} | "
             f"{max(samples.values):.0f}{unit} | {slope:+.1f}{unit} | {'' if fine else 'GROWS'} |"
         )
     return good, "\n".join(lines)
@@ -242,8 +257,7 @@ def main(argv: list[str] | None = None) -> int:
     print(f"\n{slopes}\n\n| counted | by the processes | in the database | difference |\n|---|---|---|---|")
     print("\n".join(rows))
     most = max(watch.found[("postgres", "connections")].values)
-    # four requests at a time by those who use requests, webhooks, probes of health, and the one who looks at the books
-    bound = processes * KEPT + 3 * processes + 10
+    bound = processes * (KEPT + REQUESTS_AT_ONCE) + 10
     print(f"\nconnections: {most:.0f} at most, {bound} are the bound for {processes} processes")
     print(f"wrong: {dict(Counter(w.kind for w in history.wrong)) or 'nothing'}")
     for w in history.wrong[:40]:
