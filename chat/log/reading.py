@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from django.db import connection, transaction
 
 from chat.log import clock, registry
@@ -20,7 +21,7 @@ from chat.log.visibility import Viewer, visible, visible_q
 
 # A client that missed more events than this gets a snapshot instead.
 REPLAY_LIMIT = 500
-# Rendered public snapshot parts kept per process.
+# Streams whose newest public snapshot is kept, per process.
 SNAPSHOT_CACHE = 256
 
 
@@ -128,21 +129,31 @@ def history(stream_id: UUID, viewer: Viewer, before: int, kinds: Sequence[str], 
 
 
 class _SnapshotCache:
-    """Public parts, rendered, per (stream, head seq, part). Thread-safe; forgets the oldest."""
+    """The public part of each stream's newest snapshot, encoded. Thread-safe; forgets whose was made longest ago.
+
+    One per stream: nobody asks for an older one any more.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._parts: OrderedDict[tuple[UUID, int, int], dict[str, Any]] = OrderedDict()
+        self._newest: OrderedDict[UUID, tuple[tuple[int, int], msgspec.Raw]] = OrderedDict()
 
-    def get(self, key: tuple[UUID, int, int]) -> dict[str, Any] | None:
+    def get(self, stream_id: UUID, head: tuple[int, int]) -> msgspec.Raw | None:
+        """What was kept for exactly this (epoch, seq)."""
         with self._lock:
-            return self._parts.get(key)
+            found = self._newest.get(stream_id)
+        return found[1] if found is not None and found[0] == head else None
 
-    def put(self, key: tuple[UUID, int, int], value: dict[str, Any]) -> None:
+    def put(self, stream_id: UUID, head: tuple[int, int], public: msgspec.Raw) -> None:
         with self._lock:
-            self._parts[key] = value
-            while len(self._parts) > SNAPSHOT_CACHE:
-                self._parts.popitem(last=False)
+            found = self._newest.get(stream_id)
+            if found is not None and found[0] > head:
+                # a reader that was slower than another one
+                return
+            self._newest[stream_id] = (head, public)
+            self._newest.move_to_end(stream_id)
+            while len(self._newest) > SNAPSHOT_CACHE:
+                self._newest.popitem(last=False)
 
 
 _cache = _SnapshotCache()
@@ -153,12 +164,13 @@ def snapshot(stream_id: UUID, viewer: Viewer) -> bytes:
     with consistent():
         position = positions([stream_id])[stream_id]
         parts = registry.SNAPSHOTS.get(position.kind, [])
-        key = (stream_id, position.epoch, position.seq)
-        public = _cache.get(key)
+        head = (position.epoch, position.seq)
+        public = _cache.get(stream_id, head)
         if public is None:
-            public = {p.name: p.public(stream_id) for p in parts if p.public is not None}
+            made = {p.name: p.public(stream_id) for p in parts if p.public is not None}
+            public = msgspec.Raw(encode(made))
             if not connection.in_atomic_block or connection.vendor == "postgresql":
-                _cache.put(key, public)
+                _cache.put(stream_id, head, public)
         personal = {p.name: p.personal(stream_id, viewer) for p in parts if p.personal is not None}
         latest = latest_values([stream_id]).get(stream_id, {})
         moment = clock.now()

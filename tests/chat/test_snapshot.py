@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 
 from chat.log import clock, execute, pump, reading, registry
@@ -188,3 +189,22 @@ def test_an_old_snapshot_is_cached_per_head_and_never_served_for_a_newer_one(wor
     second = reading.snapshot(world.room, Reader(world.room, None).viewer)
     assert b"Renamed" not in first
     assert b"Renamed" in second
+
+
+def test_one_snapshot_is_kept_per_stream_the_newest(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reading, "SNAPSHOT_CACHE", 3)
+    kept, rooms = reading._SnapshotCache(), [uuid4() for _ in range(5)]
+    for seq in range(1, 50):
+        kept.put(rooms[0], (1, seq), msgspec.Raw(b"%d" % seq))
+    assert len(kept._newest) == 1
+    assert kept.get(rooms[0], (1, 48)) is None
+    assert kept.get(rooms[0], (1, 49)) == msgspec.Raw(b"49")
+    # somebody who has read earlier and is done later
+    kept.put(rooms[0], (1, 30), msgspec.Raw(b"30"))
+    assert kept.get(rooms[0], (1, 49)) == msgspec.Raw(b"49")
+    # a backup was restored: its numbers begin lower, in a later epoch
+    kept.put(rooms[0], (2, 7), msgspec.Raw(b"7"))
+    assert kept.get(rooms[0], (2, 7)) == msgspec.Raw(b"7")
+    for room in rooms[1:]:
+        kept.put(room, (1, 1), msgspec.Raw(b"1"))
+    assert [kept.get(room, (1, 1)) is None for room in rooms] == [True, True, False, False, False]
