@@ -9,6 +9,7 @@ import json
 import random
 import weakref
 from collections.abc import AsyncIterator
+from socket import socketpair
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,7 +32,6 @@ from chat.realtime.layer import Layer
 from chat.realtime.outbox import Backlog, Outbox
 from chat.realtime.watch import Follower
 from chat.realtime.writers import AsgiWriter
-from chat.realtime.writers import uvicorn as uvicorn_writer
 from chat.realtime.writers.uvicorn import UvicornWriter
 
 PERSON = UUID(int=5)
@@ -460,18 +460,17 @@ async def test_one_frame_may_be_large_and_the_next_is_waited_with():
 
 
 @pytest.mark.parametrize("kind", ["no room", "gone"])
-async def test_a_write_that_fails_loses_no_frame_in_the_middle(monkeypatch: pytest.MonkeyPatch, kind: str):
+async def test_a_write_that_fails_loses_no_frame_in_the_middle(kind: str):
     code = errno.ENOBUFS if kind == "no room" else errno.ECONNRESET
     taken: list[bytes] = []
     aborted: list[bool] = []
 
-    def write(_descriptor: int, data: bytes) -> int:
+    def send(data: bytes) -> int:
         if len(taken) == 1:
             raise OSError(code, kind)
         taken.append(data)
         return len(data)
 
-    monkeypatch.setattr(uvicorn_writer, "os", SimpleNamespace(write=write))
     transport = SimpleNamespace(
         is_closing=lambda: bool(aborted),
         get_write_buffer_size=lambda: sum(map(len, taken[1:])),
@@ -479,7 +478,10 @@ async def test_a_write_that_fails_loses_no_frame_in_the_middle(monkeypatch: pyte
         abort=lambda: aborted.append(True),
     )
     outbox = Outbox(Backlog(), lambda: None)
-    outbox.open(UvicornWriter(SimpleNamespace(transport=transport, close_sent=False), 3))  # type: ignore[arg-type]
+    ours, theirs = socketpair()
+    writer = UvicornWriter(SimpleNamespace(transport=transport, close_sent=False), ours.fileno())  # type: ignore[arg-type]
+    writer._send = send  # type: ignore[method-assign, assignment]
+    outbox.open(writer)
     for n in range(3):
         outbox.put(Frame(b"%d" % n))
     if kind == "no room":
@@ -489,6 +491,11 @@ async def test_a_write_that_fails_loses_no_frame_in_the_middle(monkeypatch: pyte
         assert aborted == [True]
         assert taken == [Frame(b"0").wire]
     outbox.end()
+    # the descriptor is the transport's: whoever ends leaves it open
+    assert theirs.send(b"x") == 1
+    assert ours.recv(1) == b"x"
+    ours.close()
+    theirs.close()
 
 
 @pytest.mark.parametrize(("flush", "texts"), [(True, ["a", "b", "bye"]), (False, ["a", "bye"])])
