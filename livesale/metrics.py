@@ -70,11 +70,18 @@ class _Collector(Collector):
         self._stored = stored
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._requests()
         yield from self._wire()
         yield from self._log()
         yield from self._hub()
         yield _counters("pruned", "Rows that were past their time, by what they were", ["what"], pruned)
         yield from self._database()
+
+    def _requests(self) -> Iterator[Metric]:
+        counts = admission.counts
+        yield _gauge("requests_running", "Requests that are being worked on", counts.running)
+        yield _gauge("requests_waiting", "Requests that wait for their turn", counts.waiting)
+        yield _counter("requests_turned_away", "Requests told to come again", counts.turned_away)
 
     def _wire(self) -> Iterator[Metric]:
         server, wire = self._server, wire_stats
@@ -86,10 +93,6 @@ class _Collector(Collector):
         )
         yield _counter("frames_in", "Frames from clients", wire.frames_in)
         yield _counter("frames_fanned_out", "Frames to followers of streams", wire.frames_fanned_out)
-        http = admission.counts
-        yield _gauge("requests_running", "Requests that are being worked on", http.running)
-        yield _gauge("requests_waiting", "Requests that wait for their turn", http.waiting)
-        yield _counter("requests_turned_away", "Requests told to come again", http.turned_away)
         yield _counters("error_frames", "Refusals told to sockets, by code", ["code"], wire.errors)
         yield _counters("streams_joined", "Joins, by what the client got", ["how"], wire.joined)
 

@@ -37,9 +37,6 @@ class Allowances:
         # when the other processes have told last, by their own clocks
         self._told_at: dict[str, int] = {}
 
-    def __len__(self) -> int:
-        return len(self._buckets)
-
     def of(self, person_id: UUID) -> limits.Bucket:
         """What this person's sockets draw on; somebody who comes back soon finds it as they left it."""
         bucket = self._buckets.get(person_id)

@@ -93,7 +93,7 @@ def test_who_comes_again_finds_the_allowance_as_it_was(clock: SimpleNamespace):
     assert let_in(process, SHE, 100) == 0
     clock.at = limits.BURST / limits.RATE
     process.forget(here=(), now=0)
-    assert len(process) == 0
+    assert not process._buckets
 
 
 def test_what_was_spent_elsewhere_is_a_debt_with_an_end(clock: SimpleNamespace):
