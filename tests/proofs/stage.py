@@ -200,6 +200,13 @@ def ledger(pool: str, limited: list[str]) -> dict[str, Any]:
     return {"most": most, "least_free": least_free, "most_each": most_each, "kinds": kinds}
 
 
+def lapses(pool: str) -> int:
+    """How many holds on a pool were over and let go."""
+    from commerce.stock.models import Movement
+
+    return Movement.objects.filter(pool_id=pool, kind="release", reason="lapsed").count()
+
+
 def receipts() -> dict[str, Any]:
     """Every stored answer by client id."""
     from chat.log.models import Receipt
