@@ -16,6 +16,14 @@ logger = logging.getLogger(__name__)
 PEOPLE = "people"
 # Messages that may wait to leave for the layer; beyond it they are dropped, and the log repairs.
 QUEUE_LIMIT = 2_000
+# After a message of the layer has left, the next waits this long, in seconds: what comes meanwhile leaves in one. The
+# first after quiet goes at once, and readers on this process wait for none of it.
+LINGER = 0.01
+# Doorbells that leave in one message, and their bytes.
+TOGETHER = 200
+TOGETHER_BYTES = 64 * 1024
+# For more groups than these, one message to all processes is cheaper than one for each.
+FEW_GROUPS = 4
 # The layer counts as down for this long after its last failure, in seconds; it is logged once per quiet while.
 TROUBLE = 5.0
 TROUBLE_LOGGED = 60.0
@@ -25,6 +33,16 @@ PATIENCE = 5.0
 
 def group_name(key: UUID | str) -> str:
     return f"livesale.{key}" if isinstance(key, str) else f"livesale.stream.{key.hex}"
+
+
+def _messages(waiting: list[tuple[str, bytes]]) -> list[tuple[str, list[tuple[str, bytes]]]]:
+    """Which message goes to which group, so that all doorbells arrive where they should, in their order."""
+    by_group: dict[str, list[tuple[str, bytes]]] = {}
+    for group, data in waiting:
+        by_group.setdefault(group, []).append((group, data))
+    if len(by_group) > FEW_GROUPS:
+        return [(group_name(PEOPLE), waiting)]
+    return list(by_group.items())
 
 
 class Layer:
@@ -38,6 +56,7 @@ class Layer:
         self._alone = isinstance(self._layer, InMemoryChannelLayer)
         self._queue: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(QUEUE_LIMIT)
         self._channel = ""
+        self._joined: set[str] = set()
         self._opened = asyncio.Event()
         self._trouble_at = self._logged_at = float("-inf")
         self._sending = False
@@ -82,23 +101,44 @@ class Layer:
                 self._trouble(error)
                 await asyncio.sleep(0.5)
                 continue
-            if message.get("type") == "livesale.doorbell":
-                heard(message["data"])
+            match message:
+                case {"type": "livesale.doorbell", "data": bytes(data)}:
+                    heard(data)
+                case {"type": "livesale.doorbells", "rung": list(rung)}:
+                    for group, data in rung:
+                        # to all processes, for the streams of some
+                        if group in self._joined:
+                            heard(data)
 
     async def _send(self) -> None:
         while True:
-            group, data = await self._queue.get()
+            waiting = [await self._queue.get()]
             self._sending = True
             try:
-                async with asyncio.timeout(PATIENCE):
-                    await self._layer.group_send(group, {"type": "livesale.doorbell", "data": data})
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                self.dropped += 1
-                self._trouble(error)
+                size = len(waiting[0][1])
+                while len(waiting) < TOGETHER and size < TOGETHER_BYTES and not self._queue.empty():
+                    waiting.append(self._queue.get_nowait())
+                    size += len(waiting[-1][1])
+                for to, rung in _messages(waiting):
+                    await self._ring(to, rung)
             finally:
                 self._sending = False
+            if len(waiting) < TOGETHER and size < TOGETHER_BYTES:
+                await asyncio.sleep(LINGER)
+
+    async def _ring(self, to: str, rung: list[tuple[str, bytes]]) -> None:
+        if len(rung) == 1:
+            message = {"type": "livesale.doorbell", "data": rung[0][1]}
+        else:
+            message = {"type": "livesale.doorbells", "rung": rung}
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._layer.group_send(to, message)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self.dropped += len(rung)
+            self._trouble(error)
 
     def _trouble(self, error: Exception) -> None:
         self._trouble_at = time.monotonic()
@@ -111,11 +151,13 @@ class Layer:
 
     async def add(self, key: UUID | str) -> None:
         """Join a group; comes back when it is joined, or when the layer has refused."""
+        self._joined.add(group_name(key))
         if not self._alone:
             await self._opened.wait()
             await self._quietly(self._layer.group_add(group_name(key), self._channel))
 
     async def discard(self, key: UUID | str) -> None:
+        self._joined.discard(group_name(key))
         if not self._alone and self._channel:
             await self._quietly(self._layer.group_discard(group_name(key), self._channel))
 

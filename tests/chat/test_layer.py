@@ -1,0 +1,139 @@
+"""The channel layer as a doorbell: what is rung at once travels together, and rings where it should."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+
+from chat.realtime import layer as layers
+from chat.realtime.layer import PEOPLE, Layer
+from tests import services
+
+
+class House:
+    """One process's end of the layer, and what was sent and heard there."""
+
+    def __init__(self, backend: Any) -> None:
+        self.layer = Layer(backend)
+        self.heard: list[bytes] = []
+        self.sent: list[str] = []
+        send = backend.group_send
+
+        async def seen(group: str, message: dict[str, Any]) -> None:
+            self.sent.append(group)
+            await send(group, message)
+
+        backend.group_send = seen
+        self.running = asyncio.ensure_future(self.layer.run(self.heard.append))
+
+    async def hears(self, count: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.heard) < count:  # noqa: ASYNC110 - another connection fills it
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture(params=[RedisChannelLayer, RedisPubSubChannelLayer])
+async def houses(
+    request: pytest.FixtureRequest, redis_server: services.RedisService
+) -> AsyncIterator[tuple[House, House]]:
+    made = House(request.param(hosts=[redis_server.url])), House(request.param(hosts=[redis_server.url]))
+    for house in made:
+        await house.layer.add(PEOPLE)
+    yield made
+    for house in made:
+        house.running.cancel()
+        await asyncio.gather(house.running, return_exceptions=True)
+        await house.layer.close()
+
+
+def streams(count: int) -> list[UUID]:
+    return [uuid4() for _ in range(count)]
+
+
+async def test_one_ring_goes_to_those_who_watch(houses: tuple[House, House]) -> None:
+    here, there = houses
+    watched, other = streams(2)
+    await there.layer.add(watched)
+    here.layer.post(other, lambda: b"not yours")
+    here.layer.post(watched, lambda: b"yours")
+    await there.hears(1)
+    assert there.heard == [b"yours"]
+    assert here.sent == [layers.group_name(other), layers.group_name(watched)]
+
+
+async def test_what_waits_for_one_stream_leaves_in_one_message(houses: tuple[House, House]) -> None:
+    here, there = houses
+    (watched,) = streams(1)
+    await there.layer.add(watched)
+    for i in range(50):
+        here.layer.post(watched, lambda i=i: b"%d" % i)  # type: ignore[misc]
+    await there.hears(50)
+    assert there.heard == [b"%d" % i for i in range(50)]
+    assert here.sent == [layers.group_name(watched)]
+
+
+async def test_many_streams_travel_together_and_nobody_hears_another_s(houses: tuple[House, House]) -> None:
+    here, there = houses
+    many = streams(40)
+    for stream in many[::2]:
+        await there.layer.add(stream)
+    await here.layer.add(many[1])
+    for i, stream in enumerate(many):
+        here.layer.post(stream, lambda i=i: b"%d" % i)  # type: ignore[misc]
+    here.layer.post(PEOPLE, lambda: b"all")
+    await there.hears(21)
+    await here.hears(2)
+    assert there.heard == [*(b"%d" % i for i in range(0, 40, 2)), b"all"]
+    assert here.heard == [b"1", b"all"]
+    assert here.sent == [layers.group_name(PEOPLE)]
+
+
+async def test_a_stream_that_was_left_is_not_heard_in_the_crowd(houses: tuple[House, House]) -> None:
+    here, there = houses
+    many = streams(8)
+    for stream in many:
+        await there.layer.add(stream)
+    await there.layer.discard(many[0])
+    for i, stream in enumerate(many):
+        here.layer.post(stream, lambda i=i: b"%d" % i)  # type: ignore[misc]
+    await there.hears(7)
+    assert there.heard == [b"%d" % i for i in range(1, 8)]
+
+
+async def test_messages_are_bounded(houses: tuple[House, House]) -> None:
+    here, there = houses
+    (watched,) = streams(1)
+    await there.layer.add(watched)
+    each = layers.TOGETHER_BYTES // 4
+    for _ in range(12):
+        here.layer.post(watched, lambda: b"x" * each)
+    await there.hears(12)
+    assert len(here.sent) == 3
+
+
+async def test_what_the_layer_refuses_is_counted_one_by_one(houses: tuple[House, House]) -> None:
+    here, there = houses
+    (watched,) = streams(1)
+    await there.layer.add(watched)
+
+    async def refuse(group: str, message: dict[str, Any]) -> None:
+        raise ConnectionError
+
+    backend, send = here.layer._layer, here.layer._layer.group_send
+    backend.group_send = refuse
+    for _ in range(3):
+        here.layer.post(watched, lambda: b"lost")
+    async with asyncio.timeout(20):
+        while not here.layer.idle:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    assert (here.layer.dropped, here.layer.down) == (3, True)
+    backend.group_send = send
+    here.layer.post(watched, lambda: b"heard")
+    await there.hears(1)
+    assert there.heard == [b"heard"]
