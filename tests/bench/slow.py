@@ -32,6 +32,8 @@ PAGE = ROOT / "docs" / "benchmarks" / "slow.md"
 READERS, DEAF = 200, 5
 # Messages per second, and how long each is.
 RATE, LENGTH = 20.0, 450
+# Seconds between two looks at the server from outside, in every window.
+LOOK = 0.25
 MOST_MIB, MOST_SECONDS, MOST_RATIO = 2.0, 30.0, 1.5
 
 _SAID = re.compile(rb"at (\d+)!")
@@ -40,9 +42,9 @@ _SAID = re.compile(rb"at (\d+)!")
 @dataclass(frozen=True)
 class Found:
     quiet_ms: float
-    """p99 of a message's way to all readers while everybody reads."""
+    """p99 of a message's way to all readers while everybody reads: before the slow ones come, and after they went."""
     loud_ms: float
-    """The same while some do not."""
+    """The same while some do not read, until the last of them is let go."""
     closed_after: float
     """Seconds from the first message that they did not read until the server had let the last of them go."""
     mib: float
@@ -119,32 +121,46 @@ async def run(process: LiveProcess, tokens: list[str], room: str, seconds: float
             due = max(due + 1 / RATE, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
 
-    await write(time.monotonic() + seconds)
-    await asyncio.sleep(0.5)
-    quiet, memory = _p99(delays), machine.resident_bytes([process.pid])
-    delays.clear()
+    async def all_read() -> tuple[list[float], float]:
+        """How long messages take while everybody reads, and the server's memory: looked at as it is later on."""
+        some = [reader.transport.get_extra_info("sockname")[1] for reader in readers[:DEAF]]
+        memory = 0.0
+        writing = asyncio.ensure_future(write(time.monotonic() + seconds))
+        while not writing.done():
+            await asyncio.sleep(LOOK)
+            memory, _ = await asyncio.to_thread(_look, process, some)
+        await writing
+        await asyncio.sleep(1)
+        return _taken(delays), memory
+
+    quiet, memory = await all_read()
 
     deaf = [
         await _never_reads(process, hello, text_frame({"type": "auth", "resume": t}) + join)
         for t in tokens[READERS:]
     ]
+    ports = [link.getsockname()[1] for link in deaf]
+    # those who read were given as long to arrive before anything was measured
+    await asyncio.sleep(1)
     started, highest, closed_after = time.monotonic(), memory, float("inf")
     writing = asyncio.ensure_future(write(started + MOST_SECONDS + 10))
     while not writing.done():
-        await asyncio.sleep(0.1)
-        highest = max(highest, machine.resident_bytes([process.pid]))
-        if not any(_is_open(process.port, link) for link in deaf):
+        await asyncio.sleep(LOOK)
+        now, some_open = await asyncio.to_thread(_look, process, ports)
+        highest = max(highest, now)
+        if not some_open:
             closed_after = time.monotonic() - started
             writing.cancel()
-            break
     await asyncio.gather(writing, return_exceptions=True)
     await asyncio.sleep(1)
+    loud = _taken(delays)
+    quiet += (await all_read())[0]
     for link in deaf:
         link.close()
     lost = sum(sent - reader.heard for reader in readers)
     for reader in readers:
         reader.transport.abort()
-    return Found(quiet, _p99(delays), closed_after, (highest - memory) / len(deaf) / 1024**2, lost)
+    return Found(_p99(quiet), _p99(loud), closed_after, (highest - memory) / len(deaf) / 1024**2, lost)
 
 
 async def _never_reads(process: LiveProcess, hello: bytes, words: bytes) -> socket.socket:
@@ -157,20 +173,31 @@ async def _never_reads(process: LiveProcess, hello: bytes, words: bytes) -> sock
     return link
 
 
-def _is_open(port: int, link: socket.socket) -> bool:
-    """Whether the server still holds its end, asked of the kernel: reading would make the client a reader."""
-    mine = f"{link.getsockname()[1]:04X}"
+def _look(process: LiveProcess, ports: list[int]) -> tuple[float, bool]:
+    """The server's memory in bytes, and whether it still holds its end of a client's port.
+
+    Asked of the kernel: reading would make the client a reader.
+    """
+    mine = {f"{port:04X}" for port in ports}
+    ours = f"{process.port:04X}"
     with open("/proc/net/tcp") as table:
-        for line in table:
-            local, remote, state = line.split()[1:4] if ":" in line else ("", "", "")
-            # 01: established
-            if local.endswith(f":{port:04X}") and remote.endswith(f":{mine}") and state == "01":
-                return True
-    return False
+        next(table)
+        rows = [line.split(maxsplit=4)[1:4] for line in table]
+    # 01: established
+    held = any(state == "01" and remote[-4:] in mine and local[-4:] == ours for local, remote, state in rows)
+    with open(f"/proc/{process.pid}/statm") as pages:
+        return int(pages.read().split()[1]) * machine.PAGE, held
 
 
-def _p99(delays: list[tuple[float, float]]) -> float:
-    return statistics.quantiles([delay for _, delay in delays], n=100)[98]
+def _taken(delays: list[tuple[float, float]]) -> list[float]:
+    """What was measured until now, in milliseconds; measuring begins anew."""
+    taken = [delay for _, delay in delays]
+    delays.clear()
+    return taken
+
+
+def _p99(delays: list[float]) -> float:
+    return statistics.quantiles(delays, n=100)[98]
 
 
 def measure(server: Server, args: tuple[str, ...], seconds: float) -> Found:
@@ -243,7 +270,8 @@ def page(found: dict[str, Found]) -> str:
 `python -m tests.bench.slow {" ".join(sys.argv[1:])}` on {datetime.now(UTC):%Y-%m-%d}.
 
 {READERS} people in a room read and write, {RATE:.0f} messages of {LENGTH:,} Han characters a second, all through the
-log; then {DEAF} more join with receive buffers of 4 KiB and never read. Memory is the server's growth at its highest,
+log; then {DEAF} more join with receive buffers of 4 KiB and never read, until they are let go; then all goes on without
+them. Memory is the server's growth at its highest,
 divided by {DEAF}. Latency is from the writer's send to each reader, on one machine's clock.
 
 {table(found)}

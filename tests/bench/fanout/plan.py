@@ -80,9 +80,17 @@ def full() -> list[Cell]:
         ),
         Cell(
             "wide",
-            "10,000 sockets in one room, 20 messages/s",
+            "10,000 sockets in one room, 20 messages/s, 1 process on one core",
             wide,
             (durable("uvicorn"), signals("uvicorn")),
+            repetitions=1,
+        ),
+        Cell(
+            "wide-2",
+            "10,000 sockets in one room, 20 messages/s, 2 processes on both cores, and all else beside them",
+            wide,
+            (durable("uvicorn"),),
+            processes=2,
         ),
         Cell(
             "rooms-1",
@@ -109,7 +117,7 @@ def growth() -> list[Cell]:
             f"{sockets:,} sockets, closed loop, 2 senders, "
             + ("1 process" if processes == 1 else f"{processes} processes, not pinned"),
             Load(sockets, 2, patience=300),
-            (signals_each("uvicorn"),),
+            (signals_each("uvicorn"), *([RIVALS["floor"]] if processes == 1 else [])),
             repetitions=1,
             processes=processes,
         )
@@ -208,8 +216,8 @@ TARGETS = [
         {"ours-uvicorn-durable": 25, "ours-daphne-durable": 45},
     ),
     Target(
-        "p99 of durable messages, 10,000 sockets in one room, 20 messages/s, none lost",
-        "wide",
+        "p99 of durable messages, 10,000 sockets in one room on 2 cores, 20 messages/s, none lost",
+        "wide-2",
         "ms",
         {"ours-uvicorn-durable": 250},
     ),

@@ -178,9 +178,9 @@ def _lifted_for(subjects: Iterable[Subject]) -> str:
 
 
 def alone_table(cells: list[Found]) -> list[str]:
-    """Cells that only the product has entered: how it grows."""
+    """Cells that only the product has entered, beside the floor at most: how it grows."""
     rows = [[found.cell.title, *_cell_row(found, s)] for found in cells for s in found.cell.entrants]
-    subjects = {s.key: s for found in cells for s in found.cell.entrants}.values()
+    subjects = {s.key: s for found in cells for s in found.cell.entrants if s.family == "ours"}.values()
     return ["### The product by itself", "", *_table(["cell", *HEAD], rows), "", _lifted_for(subjects), ""]
 
 
@@ -203,7 +203,11 @@ def body(results: Results) -> str:
         lines += ["Wrong answers of the product, which no figure makes good:", ""]
         lines += [*(f"- {line}" for line in results.wrong), ""]
     lines += ["## Cells", ""]
-    alone = [f for f in results.cells.values() if all(s.family == "ours" for s in f.cell.entrants)]
+    alone = [
+        f
+        for f in results.cells.values()
+        if all(s.family == "ours" or s.key == "floor" for s in f.cell.entrants)
+    ]
     for found in results.cells.values():
         if found not in alone:
             lines += cell_tables(found)
