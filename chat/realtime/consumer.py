@@ -12,18 +12,18 @@ from uuid import UUID
 
 import msgspec
 from django.db import Error
-from django.utils.translation import get_supported_language_variant
 
 from chat.log import clock, reading, registry
 from chat.log.batch import Request
 from chat.log.errors import Refused, busy, describe
 from chat.log.execute import parse
-from chat.realtime import limits, protocol, signal_lane
-from chat.realtime.answers import error_frame, sentence
+from chat.realtime import limits, protocol
+from chat.realtime.answers import error_frame
 from chat.realtime.closing import CloseCode
+from chat.realtime.handshake import known_language, meet, origin_of
 from chat.realtime.identity import Identity
-from chat.realtime.joining import Question
 from chat.realtime.outbox import Outbox
+from chat.realtime.places import Places
 from chat.realtime.stats import stats
 from chat.realtime.writers import writer_for
 
@@ -50,20 +50,17 @@ class Socket:
         "__weakref__",
         "_bad_frames",
         "_bucket",
-        "_desk",
         "_ended",
-        "_following",
         "_given_up",
         "_heard_at",
         "_hub",
+        "_places",
         "_receive",
-        "_rejoining",
         "_running",
         "_scope",
         "_send",
         "_server",
         "_token_at",
-        "_turn",
         "identity",
         "language",
         "opened_at",
@@ -79,18 +76,14 @@ class Socket:
     ) -> None:
         self._server = server
         self._hub = server.hub
-        self._desk = server.desk
         self._scope = scope
         self._receive = receive
         self._send = send
         self.outbox = Outbox(server.hub.backlog, self._give_up)
         self.identity: Identity | None = None
         self.language = ""
-        self._following: set[UUID] = set()
+        self._places = Places(self, server.hub, server.desk)
         self._bucket = limits.Bucket(limits.RATE, limits.BURST)
-        # joining, leaving and joining anew take turns: the hub may ask for the last while the client asks for another
-        self._turn = asyncio.Lock()
-        self._rejoining: set[UUID] = set()
         self._ended = False
         self._running: asyncio.Task[Any] | None = None
         self._given_up = False
@@ -108,16 +101,17 @@ class Socket:
         try:
             if (await self._receive())["type"] != "websocket.connect":
                 return
-            code, identity = await self._handshake()
+            arrival = await meet(self._scope, self._server)
+            self.language = arrival.language
             await self._send({"type": "websocket.accept"})
             self.outbox.open(writer_for(self._send, self.outbox.drain, plain=self._server.plain_asgi))
-            if code == CloseCode.BUSY:
-                self._come_back()
-            elif code is not None:
-                self.bye(code)
+            if arrival.refused == CloseCode.BUSY:
+                self.come_back()
+            elif arrival.refused is not None:
+                self.bye(arrival.refused)
             else:
-                if identity is not None:
-                    self._become(identity)
+                if arrival.identity is not None:
+                    self._become(arrival.identity)
                 self._hello()
             await self._read()
         except asyncio.CancelledError:
@@ -138,48 +132,20 @@ class Socket:
     def _cleanup(self) -> None:
         self._ended = True
         self._running = None
+        self._places.end()
         self.outbox.end()
-        for stream_id in list(self._following):
-            self._hub.unfollow(self, stream_id)
-        self._following.clear()
         if self.identity is not None:
             self._hub.drop_person(self.identity.person_id, self)
         self._server.sockets.discard(self)
 
     # --- who ----------------------------------------------------------------------------------------------------
 
-    async def _handshake(self) -> tuple[CloseCode | None, Identity | None]:
-        """The cookie's person or None for a guest; a close code for those who cannot be served."""
-        if self._server.draining:
-            return CloseCode.GOING_AWAY, None
-        if not protocol.OLDEST <= _protocol(self._scope.get("query_string", b"")) <= protocol.VERSION:
-            return CloseCode.TOO_OLD, None
-        headers: dict[bytes, bytes] = dict(self._scope.get("headers", []))
-        self.language = _language(headers.get(b"accept-language", b"").decode("latin-1"))
-        origin = headers.get(b"origin", b"").decode("latin-1")
-        if not origin:
-            # not a browser: the cookie counts for nothing, a ticket is needed
-            return None, None
-        host = headers.get(b"host", b"").decode("latin-1")
-        secure = self._scope.get("scheme") in {"wss", "https"}
-        if not self._server.guard.origin_allowed(origin, host, secure):
-            return CloseCode.ORIGIN, None
-        session_key = _cookie(headers.get(b"cookie", b"").decode("latin-1"), self._server.session_cookie)
-        if not session_key:
-            return None, None
-        try:
-            return None, await self._desk.from_session(session_key)
-        except Exception as error:
-            # not a guest: a client that comes back in a moment is still signed in
-            logger.warning("a session could not be read: %s", type(error).__name__)
-            return CloseCode.BUSY, None
-
     def _become(self, identity: Identity) -> None:
         if self.identity is not None:
             self._hub.drop_person(self.identity.person_id, self)
         self.identity = identity
         if identity.language:
-            self.language = _language(identity.language)
+            self.language = known_language(identity.language)
         sockets = self._hub.add_person(identity.person_id, self)
         # who opens more sockets, comes again, or was a guest until now, is not heard more often
         own = self._hub.allowances.of(identity.person_id)
@@ -212,23 +178,22 @@ class Socket:
         found: Identity | None = None
         try:
             if frame.ticket:
-                origin = dict(self._scope.get("headers", [])).get(b"origin", b"").decode("latin-1")
+                origin = origin_of(self._scope)
                 found = await self._server.readers.run(identities.from_ticket, frame.ticket, origin)
             elif frame.resume:
-                found = await self._desk.from_resume_token(frame.resume)
+                found = await self._server.desk.from_resume_token(frame.resume)
         except Error as error:
             # neither believed nor refused: who comes back in a moment is judged then
             logger.warning("a sign-in could not be judged: %s", type(error).__name__)
-            self._come_back()
+            self.come_back()
             return
         if found is None:
             self._refuse(Refused("auth.failed"))
             return
         self._become(found)
         self._hello()
-        for stream_id in list(self._following):
-            # who one is decides what one sees
-            self.rejoin(stream_id)
+        # who one is decides what one sees
+        self._places.join_all_anew()
 
     async def recheck_identity(self) -> None:
         identity = self.identity
@@ -298,14 +263,11 @@ class Socket:
             case protocol.Ping():
                 self.outbox.put(protocol.encode(protocol.Pong(time=clock.told_ms(), at=frame.at)))
             case protocol.Join():
-                async with self._turn:
-                    await self._join({wanted.stream: wanted for wanted in frame.streams})
+                await self._places.join(frame.streams)
             case protocol.Leave():
-                async with self._turn:
-                    for stream_id in frame.streams[: limits.STREAMS]:
-                        self._unfollow(stream_id)
+                await self._places.leave(frame.streams[: limits.STREAMS])
             case protocol.Tell():
-                if frame.stream in self._following and frame.name in TELL_NAMES and len(frame.value) <= 32:
+                if frame.stream in self._places and frame.name in TELL_NAMES and len(frame.value) <= 32:
                     self._hub.tell(frame.stream, frame.name, self.person_id, frame.value)
             case protocol.Ask():
                 await self._ask(frame)
@@ -347,79 +309,15 @@ class Socket:
         found = await self._server.readers.run(reading.receipts, self.identity.person_id, ids)
         self.outbox.put(protocol.encode(protocol.Told({str(i): found.get(i) for i in ids})))
 
-    # --- following streams --------------------------------------------------------------------------------------
+    # --- what the hub asks --------------------------------------------------------------------------------------
 
-    async def _join(self, wanted: dict[UUID, protocol.StreamPosition]) -> None:
-        """Follow these streams from where the client has them. Called in turn."""
-        if len(self._following | wanted.keys()) > limits.STREAMS:
-            raise Refused("stream.too_many")
-        try:
-            # who may not read a stream must not make this process follow it
-            for stream_id in [s for s in wanted if not self._hub.watches(s)]:
-                verdict = await self._desk.may_read(stream_id, self.person_id)
-                if not verdict.read:
-                    del wanted[stream_id]
-                    self._left(stream_id, verdict.reason)
-            await self._follow(list(wanted.values()))
-        except Exception as error:
-            # a place that was begun and never released would be deaf: the client begins anew
-            if not isinstance(error, Error | Refused):
-                logger.exception("streams could not be joined")
-            else:
-                logger.warning("streams could not be joined: %s", type(error).__name__)
-            self._come_back()
-
-    async def _follow(self, wanted: list[protocol.StreamPosition]) -> None:
-        if self._ended or not wanted:
-            return
-        person_id = self.person_id
-        # begun before anything is waited for: whoever leaves, or is put out, meanwhile finds these places
-        self._following.update(w.stream for w in wanted)
-        followers = [self._hub.begin(self, w.stream) for w in wanted]
-        await asyncio.gather(*(self._hub.opened(follower) for follower in followers))
-        # judged after following: a ban that came in between is seen here, a later one finds the follower
-        questions = [Question(w.stream, person_id, w.after, w.epoch) for w in wanted]
-        answers = await asyncio.gather(*(self._desk.catch_up(question) for question in questions))
-        for follower, caught in zip(followers, answers, strict=True):
-            await self.outbox.room()
-            stream_id = follower.watch.stream_id
-            if not self._hub.follows(follower) or stream_id in self._rejoining:
-                # left, or was put out, meanwhile; or is another by now, for whom a better answer is on its way
-                continue
-            if caught.reason:
-                self.put_out(stream_id, caught.reason)
-                continue
-            for frame in caught.frames:
-                self.outbox.put(frame)
-            follower.release(caught.seq, caught.viewer)
-            signal_lane.welcome(follower)
-
-    def _unfollow(self, stream_id: UUID) -> None:
-        if stream_id in self._following:
-            self._following.discard(stream_id)
-            self._hub.unfollow(self, stream_id)
-            self.outbox.drop_values(stream_id)
-
-    def _left(self, stream_id: UUID, code: str) -> None:
-        self.outbox.put(protocol.encode(protocol.Left(stream_id, code, sentence(code, {}, self.language))))
-
-    def put_out(self, stream_id: UUID, code: str) -> None:
+    def put_out(self, stream_id: UUID, reason: str) -> None:
         """The person may not read that stream any more."""
-        if stream_id in self._following:
-            self._unfollow(stream_id)
-            self._left(stream_id, code)
+        self._places.put_out(stream_id, reason)
 
     def rejoin(self, stream_id: UUID) -> None:
         """Send a fresh snapshot of a stream: role, identity or epoch have changed."""
-        if stream_id in self._following and stream_id not in self._rejoining:
-            self._rejoining.add(stream_id)
-            self._hub.spawn(self._rejoin(stream_id))
-
-    async def _rejoin(self, stream_id: UUID) -> None:
-        async with self._turn:
-            self._rejoining.discard(stream_id)
-            if stream_id in self._following and not self._ended:
-                await self._join({stream_id: protocol.StreamPosition(stream_id)})
+        self._places.join_anew(stream_id)
 
     # --- time and leaving ---------------------------------------------------------------------------------------
 
@@ -436,7 +334,7 @@ class Socket:
             token = self._server.identities.resume_token(self.identity)
         self.outbox.put_latest("beat", protocol.encode(protocol.Beat(clock.told_ms(), token)))
 
-    def _come_back(self) -> None:
+    def come_back(self) -> None:
         """What this socket needs cannot be had now; perhaps in a moment."""
         self.bye(CloseCode.BUSY, retry_after=round(random.uniform(1, 4), 2))  # noqa: S311 - a spread
 
@@ -447,32 +345,6 @@ class Socket:
         """
         last = protocol.Bye(int(code), code.name.lower(), retry_after)
         self.outbox.close(code, protocol.encode(last), flush=flush)
-
-
-def _language(header: str) -> str:
-    """The first language of an Accept-Language header, if it is one that Django knows; else ''."""
-    wanted = header.split(",", maxsplit=1)[0].split(";", maxsplit=1)[0].strip()
-    try:
-        return get_supported_language_variant(wanted) if wanted else ""
-    except LookupError:
-        return ""
-
-
-def _cookie(header: str, name: str) -> str:
-    for pair in header.split(";"):
-        key, _, value = pair.strip().partition("=")
-        if key == name:
-            return value
-    return ""
-
-
-def _protocol(query: bytes) -> int:
-    """The version that a client says it speaks; 0 when what it says is no number."""
-    for pair in query.split(b"&"):
-        key, _, value = pair.partition(b"=")
-        if key == b"protocol":
-            return int(value) if value.isdigit() and len(value) < 6 else 0
-    return 1
 
 
 class _OnlyId(msgspec.Struct):

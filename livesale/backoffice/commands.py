@@ -61,7 +61,7 @@ class UpdateProduct(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     code: Code | None = None
     title: Title | None = None
     description: Annotated[str, msgspec.Meta(max_length=4_000)] | None = None
-    prices: dict[UUID, Price] | None = None
+    prices: Annotated[dict[UUID, Price], msgspec.Meta(max_length=200)] | None = None
 
 
 class ArchiveProduct(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -78,7 +78,7 @@ class RefundOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     order: UUID
     lines: Annotated[list[RefundLine], msgspec.Meta(max_length=200)] | None = None
-    amount_minor: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    amount_minor: Annotated[int, msgspec.Meta(ge=1, le=10**15)] | None = None
     reason: Reason = ""
     restock: bool = True
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from django.db import OperationalError
 from django.test import Client
+from msgspec import inspect
 from uuid_utils.compat import uuid7
 
 from chat.log import registry
@@ -203,3 +206,45 @@ def test_a_foreign_host_is_refused_in_json(db: None, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["shop.example"]
     answer = client().get("/api/v1/me/", headers={"host": "evil.example"})
     assert (answer.status_code, answer.json()["code"]) == (400, "command.invalid")
+
+
+def test_all_that_a_command_takes_has_its_bounds() -> None:
+    unbounded = [
+        place
+        for name, spec in registry.COMMANDS.items()
+        if not spec.system
+        for place in without_bounds(inspect.type_info(spec.body), name)
+    ]
+    assert unbounded == []
+
+
+def without_bounds(found: inspect.Type, place: str) -> Iterator[str]:
+    """Where in a type a number may be any number, or a text or a list as long as it likes."""
+    match found:
+        case inspect.IntType() | inspect.FloatType():
+            if (found.ge is None and found.gt is None) or (found.le is None and found.lt is None):
+                yield place
+        case inspect.StrType():
+            if found.max_length is None:
+                yield place
+        case inspect.ListType():
+            if found.max_length is None:
+                yield place
+            yield from without_bounds(found.item_type, f"{place}[]")
+        case inspect.DictType():
+            if found.max_length is None:
+                yield place
+            yield from without_bounds(found.key_type, f"{place}.key")
+            yield from without_bounds(found.value_type, f"{place}.value")
+        case inspect.StructType():
+            for each in found.fields:
+                yield from without_bounds(each.type, f"{place}.{each.name}")
+        case inspect.UnionType():
+            for of_them in found.types:
+                yield from without_bounds(of_them, place)
+
+
+@pytest.mark.parametrize("kind", [int, float, str, list[UUID], dict[UUID, bool], list[int | None]])
+def test_the_guard_of_bounds_sees_what_has_none(kind: Any) -> None:
+    made = msgspec.defstruct("Body", [("field", kind)])
+    assert list(without_bounds(inspect.type_info(made), "made"))

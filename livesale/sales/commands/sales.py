@@ -20,7 +20,7 @@ from chat.rooms.book import RoomBook
 from livesale.claims.goods import Goods
 from livesale.sales.book import SaleBook
 from livesale.sales.commands.drops import close_drop
-from livesale.sales.commands.fields import Seconds
+from livesale.sales.commands.fields import Moment, Seconds
 from livesale.sales.commands.standing import InSale
 from livesale.sales.models import Sale, SaleState
 
@@ -43,7 +43,7 @@ class ScheduleSale(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Plan a sale in this room. `starts_at` is what is announced (Unix ms); the host starts it."""
 
     title: Title
-    starts_at: int | None = None
+    starts_at: Moment | None = None
     video: Video | None = None
 
 
