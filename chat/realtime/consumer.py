@@ -20,7 +20,7 @@ from chat.log.execute import parse
 from chat.realtime import limits, protocol
 from chat.realtime.answers import error_frame
 from chat.realtime.closing import CloseCode
-from chat.realtime.handshake import known_language, meet, origin_of
+from chat.realtime.handshake import Arrival, known_language, meet, origin_of
 from chat.realtime.identity import Identity
 from chat.realtime.outbox import Outbox
 from chat.realtime.places import Places
@@ -101,7 +101,7 @@ class Socket:
         try:
             if (await self._receive())["type"] != "websocket.connect":
                 return
-            arrival = await meet(self._scope, self._server)
+            arrival = await self._meet()
             self.language = arrival.language
             await self._send({"type": "websocket.accept"})
             self.outbox.open(writer_for(self._send, self.outbox.drain, plain=self._server.plain_asgi))
@@ -139,6 +139,11 @@ class Socket:
         self._server.sockets.discard(self)
 
     # --- who ----------------------------------------------------------------------------------------------------
+
+    async def _meet(self) -> Arrival:
+        if self._server.draining:
+            return Arrival(refused=CloseCode.GOING_AWAY)
+        return await meet(self._scope, self._server.guard, self._server.session_cookie, self._server.desk)
 
     def _become(self, identity: Identity) -> None:
         if self.identity is not None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils.translation import get_supported_language_variant
 
 from chat.realtime import protocol
 from chat.realtime.closing import CloseCode
-from chat.realtime.identity import Identity
-
-if TYPE_CHECKING:
-    from chat.realtime.server import Server
+from chat.realtime.identity import Identity, RequestGuard
+from chat.realtime.joining import Desk
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +24,8 @@ class Arrival(NamedTuple):
     """Why this client cannot be served."""
 
 
-async def meet(scope: dict[str, Any], server: Server) -> Arrival:
-    """Judge an opening handshake by its ASGI scope. Never raises for what a client may say."""
-    if server.draining:
-        return Arrival(refused=CloseCode.GOING_AWAY)
+async def meet(scope: dict[str, Any], guard: RequestGuard, session_cookie: str, desk: Desk) -> Arrival:
+    """Judge an opening handshake by its ASGI scope. Never raises, whatever a client says."""
     if not protocol.OLDEST <= _protocol(scope.get("query_string", b"")) <= protocol.VERSION:
         return Arrival(refused=CloseCode.TOO_OLD)
     headers = dict(scope.get("headers", []))
@@ -39,13 +35,13 @@ async def meet(scope: dict[str, Any], server: Server) -> Arrival:
         # not a browser: the cookie counts for nothing, a ticket is needed
         return Arrival(None, language)
     secure = scope.get("scheme") in {"wss", "https"}
-    if not server.guard.origin_allowed(origin, _header(headers, b"host"), secure):
+    if not guard.origin_allowed(origin, _header(headers, b"host"), secure):
         return Arrival(None, language, CloseCode.ORIGIN)
-    session_key = _cookie(_header(headers, b"cookie"), server.session_cookie)
+    session_key = _cookie(_header(headers, b"cookie"), session_cookie)
     if not session_key:
         return Arrival(None, language)
     try:
-        return Arrival(await server.desk.from_session(session_key), language)
+        return Arrival(await desk.from_session(session_key), language)
     except Exception as error:
         # not a guest: a client that comes back in a moment is still signed in
         logger.warning("a session could not be read: %s", type(error).__name__)

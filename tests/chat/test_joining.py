@@ -59,7 +59,14 @@ class Visit:
         self.sent: list[dict[str, Any]] = []
         self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.server = SimpleNamespace(
-            hub=self.hub, desk=self.desk, sockets=set(), plain_asgi=True, draining=False, features=[]
+            hub=self.hub,
+            desk=self.desk,
+            sockets=set(),
+            plain_asgi=True,
+            draining=False,
+            features=[],
+            guard=None,
+            session_cookie="sessionid",
         )
         self.socket = Socket(self.server, {"headers": []}, self.incoming.get, self._take)  # type: ignore[arg-type]
         self.running = asyncio.ensure_future(self.socket.run())

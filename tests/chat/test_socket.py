@@ -77,6 +77,8 @@ class Client:
             draining=False,
             plain_asgi=False,
             features=[],
+            guard=None,
+            session_cookie="sessionid",
             sockets=set(),
             readers=SimpleNamespace(run=self._read),
             identities=SimpleNamespace(resume_token=lambda who: "token", from_ticket=lambda *_: None),
