@@ -2,7 +2,7 @@
 
 Embedded default: SQLite (WAL, synchronous FULL, IMMEDIATE transactions) and the in-memory channel layer, one process.
 `DATABASE_URL`, `REDIS_URL` and `CHANNEL_LAYER` flip to PostgreSQL and Redis; `manage.py check` refuses mixes that
-cannot be right (see `livesale/checks.py`).
+cannot be right (see `livesale/checks/`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PUBLIC_ORIGINS: list[str] = env.list("PUBLIC_ORIGINS", default=[])
 CSRF_TRUSTED_ORIGINS = PUBLIC_ORIGINS
 BEHIND_TLS = env.bool("BEHIND_TLS", default=False)
 SERVER_PROCESSES = env.int("SERVER_PROCESSES", default=1)
-# Rules of `livesale/checks.py` that this installation overrules, by id.
+# Rules of `livesale/checks/` that this installation overrules, by id.
 SILENCED_SYSTEM_CHECKS = env.list("SILENCED_SYSTEM_CHECKS", default=[])
 
 INSTALLED_APPS = [
@@ -281,7 +281,7 @@ SPECTACULAR_SETTINGS = {
 LIVESALE_SANDBOX_SECRET = os.environ.get("LIVESALE_SANDBOX_SECRET") or SECRET_KEY
 LIVESALE_SANDBOX_ENABLED = env.bool("LIVESALE_SANDBOX_ENABLED", default=True)
 
-# How long things are kept, in days; `livesale/checks.py` refuses what does not fit together.
+# How long things are kept, in days; `livesale/checks/` refuses what does not fit together.
 # The log of a stream and the messages in it. 0: for ever.
 KEEP_LOG_DAYS = env.int("KEEP_LOG_DAYS", default=365)
 # Whom an order went to, after it was placed: as long as the law of your country wants it.

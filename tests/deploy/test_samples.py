@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from livesale.checks import FRAME_BYTES, frame_limit
+from livesale.checks.programs import FRAME_BYTES, frame_limit
 from tests.deploy.proxies import DEPLOY
 from tests.processes import ROOT, environment, manage
 
