@@ -132,8 +132,8 @@ class Socket:
     def _cleanup(self) -> None:
         self._ended = True
         self._running = None
-        self._places.end()
         self.outbox.end()
+        self._places.end()
         if self.identity is not None:
             self._hub.drop_person(self.identity.person_id, self)
         self._server.sockets.discard(self)

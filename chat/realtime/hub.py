@@ -220,6 +220,7 @@ class Hub:
             watch.failed = True
             if self._watches.get(watch.stream_id) is watch:
                 del self._watches[watch.stream_id]
+                self._unsubscribe_later(watch.stream_id)
         else:
             if watch.stream_id in found:
                 for key, value in latest.get(watch.stream_id, {}).items():

@@ -19,7 +19,7 @@ QUEUE_LIMIT = 2_000
 # After a message of the layer has left, the next waits this long, in seconds: what comes meanwhile leaves in one. The
 # first after quiet goes at once, and readers on this process wait for none of it.
 LINGER = 0.01
-# Doorbells that leave in one message, and their bytes.
+# Doorbells that leave in one message, and the bytes from which on no more are added.
 TOGETHER = 200
 TOGETHER_BYTES = 64 * 1024
 # For more groups than these, one message to all processes is cheaper than one for each.
@@ -101,14 +101,22 @@ class Layer:
                 self._trouble(error)
                 await asyncio.sleep(0.5)
                 continue
-            match message:
-                case {"type": "livesale.doorbell", "data": bytes(data)}:
+            for data in self._doorbells(message):
+                try:
                     heard(data)
-                case {"type": "livesale.doorbells", "rung": list(rung)}:
-                    for group, data in rung:
-                        # to all processes, for the streams of some
-                        if group in self._joined:
-                            heard(data)
+                except Exception:
+                    # one that nobody can follow must not make the process deaf
+                    logger.exception("a message of the channel layer could not be followed")
+
+    def _doorbells(self, message: dict[str, Any]) -> list[bytes]:
+        """What a message of the layer rings here; nothing for what another version of the program may have sent."""
+        match message:
+            case {"type": "livesale.doorbell", "data": bytes(data)}:
+                return [data]
+            case {"type": "livesale.doorbells", "rung": list(rung)}:
+                # to all processes, for the streams of some
+                return [each[1] for each in rung if each[0] in self._joined]
+        return []
 
     async def _send(self) -> None:
         while True:
@@ -116,6 +124,7 @@ class Layer:
             self._sending = True
             try:
                 size = len(waiting[0][1])
+                # the last one may go beyond
                 while len(waiting) < TOGETHER and size < TOGETHER_BYTES and not self._queue.empty():
                     waiting.append(self._queue.get_nowait())
                     size += len(waiting[-1][1])

@@ -151,6 +151,7 @@ async def run(process: LiveProcess, tokens: list[str], room: str, seconds: float
         if not some_open:
             closed_after = time.monotonic() - started
             writing.cancel()
+            break
     await asyncio.gather(writing, return_exceptions=True)
     await asyncio.sleep(1)
     loud = _taken(delays)

@@ -137,3 +137,27 @@ async def test_what_the_layer_refuses_is_counted_one_by_one(houses: tuple[House,
     here.layer.post(watched, lambda: b"heard")
     await there.hears(1)
     assert there.heard == [b"heard"]
+
+
+async def test_what_nobody_can_follow_makes_no_process_deaf(houses: tuple[House, House]) -> None:
+    here, there = houses
+    (watched,) = streams(1)
+    await there.layer.add(watched)
+    group, heard = layers.group_name(watched), there.heard.append
+
+    def choke(data: bytes) -> None:
+        heard(data)
+        if data == b"odd":
+            raise ValueError
+
+    there.running.cancel()
+    there.running = asyncio.ensure_future(there.layer.run(choke))
+    for odd in (
+        {"type": "livesale.doorbell"},
+        {"type": "livesale.doorbells", "rung": [[group, b"with more", 3], ["of another", b"not yours"]]},
+        {"type": "livesale.doorbell", "data": b"odd"},
+        {"type": "livesale.doorbell", "data": b"good"},
+    ):
+        await here.layer._layer.group_send(group, odd)
+    await there.hears(3)
+    assert there.heard == [b"with more", b"odd", b"good"]

@@ -93,10 +93,14 @@ async def rush(
 def watch_until(over: threading.Event, lapsed: threading.Event, watcher: Stage, pool: str) -> dict[str, int]:
     """Look at a pool as long as others buy, however long that takes: the most that was seen at any look."""
     looks: list[dict[str, int]] = []
-    while not looks or not over.is_set():
-        looks.append(watcher.watch(pool=pool, seconds=1))
-        if watcher.lapses(pool=pool) > ENOUGH:
-            lapsed.set()
+    try:
+        while not looks or not over.is_set():
+            looks.append(watcher.watch(pool=pool, seconds=1))
+            if watcher.lapses(pool=pool) > ENOUGH:
+                lapsed.set()
+    finally:
+        # whoever waits for it would hide what has happened here
+        lapsed.set()
     return {what: max(look[what] for look in looks) for what in ("pool", "lines")}
 
 
@@ -187,9 +191,13 @@ def test_one_process_never_sells_a_unit_twice(attempts: int) -> None:
     lane.start()
     with ThreadPoolExecutor(25) as threads:
         shoppers = [threads.submit(shop, attempts // 25) for _ in range(25)]
-        while wait(shoppers, timeout=0.1).not_done:
-            if over_there.lapses(said["pool"]) > ENOUGH:
-                lapsed.set()
+        try:
+            while wait(shoppers, timeout=0.1).not_done:
+                if over_there.lapses(said["pool"]) > ENOUGH:
+                    lapsed.set()
+        finally:
+            # the threads are waited for, whatever has happened here
+            lapsed.set()
         for ended in shoppers:
             ended.result()
     lane.stop()

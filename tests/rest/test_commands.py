@@ -212,7 +212,7 @@ def test_all_that_a_command_takes_has_its_bounds() -> None:
     unbounded = [
         place
         for name, spec in registry.COMMANDS.items()
-        if not spec.system
+        if not spec.system and not type(spec.handler).__module__.startswith("tests.")
         for place in without_bounds(inspect.type_info(spec.body), name)
     ]
     assert unbounded == []
@@ -242,9 +242,16 @@ def without_bounds(found: inspect.Type, place: str) -> Iterator[str]:
         case inspect.UnionType():
             for of_them in found.types:
                 yield from without_bounds(of_them, place)
+        case inspect.UUIDType() | inspect.BoolType() | inspect.LiteralType() | inspect.NoneType():
+            pass
+        case _:
+            # whatever it is, nobody has thought of its bounds
+            yield place
 
 
-@pytest.mark.parametrize("kind", [int, float, str, list[UUID], dict[UUID, bool], list[int | None]])
+@pytest.mark.parametrize(
+    "kind", [int, float, str, bytes, Any, set[UUID], list[UUID], dict[UUID, bool], list[int | None]]
+)
 def test_the_guard_of_bounds_sees_what_has_none(kind: Any) -> None:
     made = msgspec.defstruct("Body", [("field", kind)])
     assert list(without_bounds(inspect.type_info(made), "made"))

@@ -109,7 +109,7 @@ class Schedule(InSale):
             tenant_id=batch.part(RoomBook).room(request.stream_id).tenant_id,
             room_id=request.stream_id,
             title=clean(request.body.title, limit=120),
-            starts_at=datetime.fromtimestamp(starts_at / 1000, UTC) if starts_at else None,
+            starts_at=None if starts_at is None else datetime.fromtimestamp(starts_at / 1000, UTC),
             created_at=batch.now,
             **video,
         )
