@@ -40,6 +40,8 @@ interface Topics {
 const POLL_MS = 2_500
 const POLL_HIDDEN_MS = 15_000
 const REJOIN_MS = 5_000
+/** After a link was lost, one's own orders are read again within so long: not by all at once. */
+const PANEL_SPREAD_MS = 10_000
 
 /** Everything a page needs of the server: followed streams, commands, time. */
 export class Live extends Emitter<Topics> {
@@ -51,9 +53,12 @@ export class Live extends Emitter<Topics> {
   /** REST stands in for the socket, and answers. */
   polling = false
   private pollLoop = false
+  private greeted = false
+  private ordersElsewhere = false
   private env: Environment
   private followed = new Map<Id, Follow & { joining: number; replayTo: number }>()
   private panelTimer: unknown = null
+  private panelAt = 0
   private joinTimer: unknown = null
   private pollTimer: unknown = null
 
@@ -120,7 +125,23 @@ export class Live extends Emitter<Topics> {
     for (const follow of this.followed.values()) {
       if (follow.state) this.put(follow, withOrders(follow.state, panel.orders))
     }
+    this.ordersElsewhere = panel.orders.length > 0
     this.emit('panel', panel)
+  }
+
+  private refreshPanelIn(milliseconds: number): void {
+    const at = this.env.monotonic() + milliseconds
+    if (this.panelTimer !== null && this.panelAt <= at) return
+    this.env.cancel(this.panelTimer)
+    this.panelAt = at
+    this.panelTimer = this.env.later(() => {
+      this.panelTimer = null
+      this.refreshPanel().catch(() => {})
+    }, milliseconds)
+  }
+
+  private hasOrders(): boolean {
+    return this.ordersElsewhere || [...this.followed.values()].some((f) => f.state?.orders.length)
   }
 
   // --- socket -----------------------------------------------------------------------------------------------------
@@ -139,6 +160,9 @@ export class Live extends Emitter<Topics> {
       this.clock.sample(now - 1_000, now, frame.time - 500)
     }
     this.you = frame.you ?? null
+    // Whether one's panel rang meanwhile, nobody knows. What happened in followed streams comes by itself.
+    if (this.greeted && this.you && this.hasOrders()) this.refreshPanelIn(1_000 + this.env.random() * PANEL_SPREAD_MS)
+    this.greeted = true
     this.join([...this.followed.values()].filter((f) => !f.left).map((f) => f.stream))
     this.outbox.connected(this.you?.id ?? null)
     this.emit('hello', frame)
@@ -173,11 +197,7 @@ export class Live extends Emitter<Topics> {
       case 'told':
         return this.outbox.told(frame.answers)
       case 'panel':
-        this.panelTimer ??= this.env.later(() => {
-          this.panelTimer = null
-          this.refreshPanel().catch(() => {})
-        }, 300 + this.env.random() * 500)
-        return
+        return this.refreshPanelIn(300 + this.env.random() * 500)
       case 'error':
         if (frame.id) this.outbox.refused(frame.id, refusalOf(frame))
         else {
