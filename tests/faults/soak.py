@@ -245,7 +245,10 @@ def main(argv: list[str] | None = None) -> int:
     postgres, servers = Postgres(), services.RedisServer()
     try:
         with (
-            open_site(postgres=postgres, redis=servers, env={"LOG_LEVEL": "ERROR"}) as site,
+            # as the units in deploy/ start them
+            open_site(
+                postgres=postgres, redis=servers, env={"LOG_LEVEL": "ERROR", "MALLOC_ARENA_MAX": "2"}
+            ) as site,
             Stage(site.env, "tests.faults.books") as books,
         ):
             history, watch, rows = asyncio.run(soak(site, books, said.minutes * 60, said.seed))
