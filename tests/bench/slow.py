@@ -38,6 +38,8 @@ RATE, LENGTH = 20.0, 450
 LOOK = 0.25
 MOST_MIB, MOST_SECONDS, MOST_RATIO = 2.0, 30.0, 1.5
 
+PING, PONG = 9, 10
+
 _SAID = re.compile(rb"at (\d+)!")
 
 
@@ -71,17 +73,36 @@ class Reader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = time.monotonic()
         data = self._tail + data
-        if not self.open.done() and b"\r\n\r\n" in data:
+        at = 0
+        if not self.open.done():
+            at = data.find(b"\r\n\r\n") + 4
+            if at < 4:
+                self._tail = data
+                return
             self.open.set_result(None)
-        if not self.joined.done() and b'"type":"joined"' in data:
+        # a server's frames are not masked
+        while len(data) - at >= 2:
+            length, start = data[at + 1], at + 2
+            if length >= 126:
+                wide = 2 if length == 126 else 8
+                length, start = int.from_bytes(data[start : start + wide], "big"), start + wide
+            if len(data) < start + length:
+                break
+            self._heard(data[at], data[start : start + length], now)
+            at = start + length
+        self._tail = data[at:]
+
+    def _heard(self, first: int, payload: bytes, now: float) -> None:
+        if first & 15 == PING:
+            # a mask of zeros leaves it as it is
+            self.transport.write(bytes([128 | PONG, 128 | len(payload), 0, 0, 0, 0]) + payload)
+            return
+        if not self.joined.done() and b'"type":"joined"' in payload:
             self.joined.set_result(None)
-        end = 0
-        for match in _SAID.finditer(data):
+        for match in _SAID.finditer(payload):
             said = int(match[1]) / 1e6
             self._delays.append((said, (now - said) * 1000))
             self.heard += 1
-            end = match.end()
-        self._tail = data[max(end, len(data) - 40) :] if self.joined.done() else data
 
 
 async def run(process: LiveProcess, tokens: list[str], room: str, seconds: float) -> Found:
