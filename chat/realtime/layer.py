@@ -19,6 +19,9 @@ QUEUE_LIMIT = 2_000
 # After a message of the layer has left, the next waits this long, in seconds: what comes meanwhile leaves in one. The
 # first after quiet goes at once, and readers on this process wait for none of it.
 LINGER = 0.01
+# If a single doorbell waited, it waited for nothing: none is kept waiting for so many seconds, then it is tried again.
+# (Who says the next thing only when the last was heard would otherwise be held up every time.)
+NO_LINGER = 1.0
 # Doorbells that leave in one message, and the bytes from which on no more are added.
 TOGETHER = 200
 TOGETHER_BYTES = 64 * 1024
@@ -119,6 +122,7 @@ class Layer:
         return []
 
     async def _send(self) -> None:
+        linger_from = 0.0
         while True:
             waiting = [await self._queue.get()]
             self._sending = True
@@ -132,8 +136,11 @@ class Layer:
                     await self._ring(to, rung)
             finally:
                 self._sending = False
-            if len(waiting) < TOGETHER and size < TOGETHER_BYTES:
+            full = len(waiting) >= TOGETHER or size >= TOGETHER_BYTES
+            if not full and time.monotonic() >= linger_from:
                 await asyncio.sleep(LINGER)
+                if self._queue.qsize() == 1:
+                    linger_from = time.monotonic() + NO_LINGER
 
     async def _ring(self, to: str, rung: list[tuple[str, bytes]]) -> None:
         if len(rung) == 1:

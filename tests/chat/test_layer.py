@@ -117,6 +117,51 @@ async def test_messages_are_bounded(houses: tuple[House, House]) -> None:
     assert len(here.sent) == 3
 
 
+class Backend:
+    """A layer that says who rings next when it has carried the last."""
+
+    def __init__(self) -> None:
+        self.carried: list[Any] = []
+        self.after = lambda: None
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        self.carried.append(message)
+        self.after()
+
+
+@pytest.mark.parametrize(("at_once", "waits"), [(1, 1), (2, 20)])
+async def test_it_waits_for_more_only_where_more_comes(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, waits: int
+) -> None:
+    """Who says the next thing when the last was heard is held up once, and not every time."""
+    monkeypatch.setattr(layers, "NO_LINGER", 3_600.0)
+    lingered, sleep, (stream,) = 0, asyncio.sleep, streams(1)
+
+    async def counted(seconds: float) -> None:
+        nonlocal lingered
+        lingered += seconds == layers.LINGER
+        await sleep(0)
+
+    monkeypatch.setattr(layers.asyncio, "sleep", counted)
+    backend = Backend()
+    layer, done = Layer(backend), asyncio.Event()
+
+    def ring() -> None:
+        if len(backend.carried) == 20:
+            done.set()
+            return
+        for _ in range(at_once):
+            layer.post(stream, lambda: b"next")
+
+    backend.after = ring
+    layer.post(stream, lambda: b"first")
+    sending = asyncio.ensure_future(layer._send())
+    async with asyncio.timeout(20):
+        await done.wait()
+    sending.cancel()
+    assert lingered == waits
+
+
 async def test_what_the_layer_refuses_is_counted_one_by_one(houses: tuple[House, House]) -> None:
     here, there = houses
     (watched,) = streams(1)
