@@ -3,119 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import itertools
-import json
 import random
 import weakref
 from collections.abc import AsyncIterator
-from socket import socketpair
-from types import SimpleNamespace
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from channels.layers import InMemoryChannelLayer
 
-from chat.log import reading
-from chat.log.batch import Committed, CommittedEvent
-from chat.log.models import Audience
-from chat.log.transaction import encode_event
+from chat.log.batch import Committed
 from chat.log.visibility import Viewer
 from chat.realtime import fanout, log_lane, watch
 from chat.realtime import hub as hub_module
-from chat.realtime import outbox as outbox_module
 from chat.realtime.closing import CloseCode
 from chat.realtime.frame import Frame
 from chat.realtime.hub import Hub
 from chat.realtime.layer import Layer
-from chat.realtime.outbox import Backlog, Outbox
-from chat.realtime.watch import Follower
-from chat.realtime.writers import AsgiWriter
-from chat.realtime.writers.uvicorn import UvicornWriter
-
-PERSON = UUID(int=5)
-
-
-class FakeLog:
-    """The log behind the readers, without a database: public events, every fifth for one person."""
-
-    def __init__(self) -> None:
-        self.stream = uuid4()
-        self.seq = self.floor = 0
-        self.epoch = 1
-        self.reads = 0
-        self.fails = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    def event(self, seq: int) -> CommittedEvent:
-        private = seq % 5 == 0
-        return CommittedEvent(
-            seq,
-            "fake",
-            Audience.PERSON if private else Audience.PUBLIC,
-            PERSON if private else None,
-            encode_event(seq, "fake", 0, {"n": seq}),
-        )
-
-    def commit(self, count: int = 1) -> Committed:
-        first, self.seq = self.seq + 1, self.seq + count
-        events = tuple(self.event(n) for n in range(first, self.seq + 1))
-        return Committed(self.stream, self.epoch, first, self.seq, events)
-
-    async def run(self, function, *args):
-        """As `Readers.run`."""
-        self.reads += 1
-        await self.gate.wait()
-        if self.fails:
-            self.fails -= 1
-            raise RuntimeError("the database is away")
-        if function is reading.positions:
-            return {self.stream: reading.Position("room", None, self.seq, self.floor, self.epoch)}
-        if function is reading.events_after:
-            _, after, upto = args
-            await asyncio.sleep(0)
-            return [self.event(n) for n in range(max(after, self.floor) + 1, upto + 1)][:500]
-        if function is hub_module.heads_and_values:
-            return await self.run(reading.positions), {}
-        raise AssertionError(function)
-
-
-def outbox_to(send: Any) -> Outbox:
-    outbox = Outbox(Backlog(), lambda: None)
-    outbox.open(AsgiWriter(send, outbox.drain))
-    return outbox
-
-
-class FakeSocket:
-    def __init__(self, person_id: UUID | None = None) -> None:
-        self.person_id = person_id
-        self.sent: list[dict] = []
-        self.rejoined = 0
-        self.outbox = outbox_to(self._take)
-
-    async def _take(self, message: dict) -> None:
-        if message["type"] == "websocket.send":
-            self.sent.append(json.loads(message["text"]))
-
-    def rejoin(self, stream_id: UUID) -> None:
-        self.rejoined += 1
-
-    def put_out(self, stream_id: UUID, code: str) -> None:
-        raise AssertionError("nobody is put out here")
-
-    async def end(self) -> None:
-        self.outbox.end()
-        await asyncio.sleep(0)
-
-    @property
-    def seqs(self) -> list[int]:
-        return [e["seq"] for f in self.sent if f["type"] == "events" for e in f["events"]]
-
-    @property
-    def ranges(self) -> list[tuple[int, int]]:
-        return [(f["first"], f["last"]) for f in self.sent if f["type"] == "events"]
+from tests.chat.fakes import PERSON, FakeLog, FakeSocket, follow, until
 
 
 @pytest.fixture
@@ -135,24 +39,11 @@ async def hub(log: FakeLog, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hu
     await made.stop()
 
 
-async def follow(hub: Hub, socket: Any, stream_id: UUID) -> Follower:
-    """As a socket does: begin, and wait until the stream is watched."""
-    follower = hub.begin(socket, stream_id)
-    await hub.opened(follower)
-    return follower
-
-
 async def come(hub: Hub, log: FakeLog, person: UUID | None = None) -> FakeSocket:
     socket = FakeSocket(person)
     follower = await follow(hub, socket, log.stream)  # type: ignore[arg-type]
     follower.release(log.seq, Viewer(person))
     return socket
-
-
-async def until(true) -> None:
-    async with asyncio.timeout(30):
-        while not true():  # noqa: ASYNC110 - any of many things
-            await asyncio.sleep(0)
 
 
 def assert_whole(socket: FakeSocket, after: int, upto: int) -> None:
@@ -346,172 +237,6 @@ async def test_a_joining_socket_does_not_wait_for_a_layer_that_hangs(log: FakeLo
         for task in list(hub._tasks):
             task.cancel()
         await asyncio.gather(*hub._tasks, return_exceptions=True)
-
-
-# --- what waits for one socket --------------------------------------------------------------------------------------
-
-
-async def test_latest_values_of_a_slow_reader_are_merged_and_stay_few():
-    sent: list[dict] = []
-    gate = asyncio.Event()
-
-    async def slow(message: dict) -> None:
-        await gate.wait()
-        sent.append(message)
-
-    outbox = outbox_to(slow)
-    outbox.put(Frame(b"first"))
-    await asyncio.sleep(0)
-    stream = uuid4()
-    names = ["a", "b", "c", "d"]
-    shared = Frame(b"shared")
-    for version, some in enumerate(
-        itertools.chain(*(itertools.combinations(names, n) for n in (1, 2, 3, 4))), 1
-    ):
-        outbox.put_values(stream, shared, dict.fromkeys(some, (version, version)))
-    gate.set()
-    await until(lambda: len(sent) == 2)
-    values = json.loads(sent[1]["text"])["values"]
-    assert values == {"a": [15, 15], "b": [15, 15], "c": [15, 15], "d": [15, 15]}
-    outbox.put_values(stream, shared, {"a": (16, 16)})
-    await until(lambda: len(sent) == 3)
-    # nothing waited: the frame that everybody gets is the one that leaves
-    assert sent[2]["text"] == "shared"
-    outbox.end()
-
-
-async def test_the_log_lane_is_full_or_whole_never_thinned():
-    sent: list[dict] = []
-    gate = asyncio.Event()
-
-    async def slow(message: dict) -> None:
-        await gate.wait()
-        sent.append(message)
-
-    outbox = outbox_to(slow)
-    for n in range(40):
-        outbox.put(Frame(b"%d" % n + b"x" * 7_000))
-    assert outbox.closing == CloseCode.SLOW
-    outbox.put(Frame(b"late"))
-    assert outbox.waiting == 0
-    gate.set()
-    await until(lambda: sent and sent[-1]["type"] == "websocket.close")
-    # the one that was being sent, and nothing after a gap
-    assert [m["type"] for m in sent] == ["websocket.send", "websocket.close"]
-    assert sent[1]["code"] == 4000
-    outbox.end()
-
-
-class Full:
-    """A writer whose server holds so many bytes that it takes nothing more."""
-
-    def __init__(self) -> None:
-        self.left = 100_000
-
-    def write(self, frame: Frame) -> bool:
-        return False
-
-    def buffered(self) -> int:
-        return self.left
-
-    async def close(self, code: int, reason: str) -> None:
-        pass
-
-    def abort(self) -> None:
-        pass
-
-    def end(self) -> None:
-        pass
-
-
-async def test_who_reads_slowly_but_steadily_is_not_given_up(monkeypatch: pytest.MonkeyPatch):
-    now = 1_000.0
-    monkeypatch.setattr(outbox_module, "time", SimpleNamespace(monotonic=lambda: now))
-    outbox, writer = Outbox(Backlog(), lambda: None), Full()
-    outbox.open(writer)
-    outbox.put(Frame(b"waits"))
-    for _ in range(20):
-        now += 4.0
-        writer.left -= 1_000
-        outbox.drain()
-        assert outbox.closing is None
-    now += 4.0
-    outbox.drain()
-    assert outbox.closing is None
-    now += 4.0
-    outbox.drain()
-    assert outbox.closing == CloseCode.SLOW
-    outbox.end()
-
-
-async def test_one_frame_may_be_large_and_the_next_is_waited_with():
-    outbox, writer = Outbox(Backlog(), lambda: None), Full()
-    outbox.open(writer)
-    await outbox.room()
-    outbox.put(Frame(b"x" * 400_000))
-    assert outbox.closing is None
-    waiting = asyncio.ensure_future(outbox.room())
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
-    outbox.put(Frame(b"y"))
-    assert outbox.closing == CloseCode.SLOW
-    await waiting
-    outbox.end()
-
-
-@pytest.mark.parametrize("kind", ["no room", "gone"])
-async def test_a_write_that_fails_loses_no_frame_in_the_middle(kind: str):
-    code = errno.ENOBUFS if kind == "no room" else errno.ECONNRESET
-    taken: list[bytes] = []
-    aborted: list[bool] = []
-
-    def send(data: bytes) -> int:
-        if len(taken) == 1:
-            raise OSError(code, kind)
-        taken.append(data)
-        return len(data)
-
-    transport = SimpleNamespace(
-        is_closing=lambda: bool(aborted),
-        get_write_buffer_size=lambda: sum(map(len, taken[1:])),
-        write=taken.append,
-        abort=lambda: aborted.append(True),
-    )
-    outbox = Outbox(Backlog(), lambda: None)
-    ours, theirs = socketpair()
-    writer = UvicornWriter(SimpleNamespace(transport=transport, close_sent=False), ours.fileno())  # type: ignore[arg-type]
-    writer._send = send  # type: ignore[method-assign, assignment]
-    outbox.open(writer)
-    for n in range(3):
-        outbox.put(Frame(b"%d" % n))
-    if kind == "no room":
-        assert taken == [Frame(b"0").wire, Frame(b"1").wire]
-        assert outbox.waiting == len(Frame(b"2"))
-    else:
-        assert aborted == [True]
-        assert taken == [Frame(b"0").wire]
-    outbox.end()
-    # the descriptor is the transport's: whoever ends leaves it open
-    assert theirs.send(b"x") == 1
-    assert ours.recv(1) == b"x"
-    ours.close()
-    theirs.close()
-
-
-@pytest.mark.parametrize(("flush", "texts"), [(True, ["a", "b", "bye"]), (False, ["a", "bye"])])
-async def test_a_close_lets_what_waits_leave_first_where_that_is_asked(flush: bool, texts: list[str]):
-    sent: list[dict] = []
-
-    async def take(message: dict) -> None:
-        sent.append(message)
-
-    outbox = outbox_to(take)
-    outbox.put(Frame(b"a"))
-    outbox.put(Frame(b"b"))
-    outbox.close(CloseCode.GOING_AWAY, Frame(b"bye"), flush=flush)
-    await until(lambda: sent and sent[-1]["type"] == "websocket.close")
-    assert [m.get("text", m.get("code")) for m in sent] == [*texts, 4001]
-    outbox.end()
 
 
 async def test_a_writer_that_breaks_costs_its_own_socket_only(hub: Hub, log: FakeLog):

@@ -22,7 +22,7 @@ from chat.realtime.gather import Gather
 from chat.realtime.hub import Hub
 from chat.realtime.joining import Caught, Question
 from chat.realtime.layer import Layer
-from tests.chat.test_hub import PERSON, FakeLog, FakeSocket, follow
+from tests.chat.fakes import PERSON, FakeLog, FakeSocket, follow
 
 registry.load()
 
