@@ -35,7 +35,8 @@ async def _nothing_here(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _socket(scope: Any, receive: Any, send: Any) -> None:
-    await server.application(scope, bounded(receive, send), send)
+    with bounded(receive, send) as receive_some:
+        await server.application(scope, receive_some, send)
 
 
 # Channels routes ASGI applications with Django's path(), which is typed for views

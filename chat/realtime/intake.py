@@ -1,15 +1,17 @@
-"""What a server may keep of a client's frames that nobody has read yet.
+"""What a server may keep of a client: frames that nobody has read yet, and the connection itself when it is over.
 
 uvicorn reads on only when the application does. daphne reads whatever comes into a queue without an end: while a
 handler waits for the database, a client could fill the memory. Here its connection is not read while too much waits, so
-that the rest stays on the client's side. The names are daphne's own; where they are not found nothing is bounded.
+that the rest stays on the client's side. And a connection of daphne's that is over refers to itself: some 20 KiB that
+only the garbage collector finds, minutes later. The names are daphne's own; where they are not found nothing is done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 # Frames and bytes of them that may wait for one socket. Above either its connection is read no further, below half of
@@ -20,14 +22,28 @@ BYTES = 256 * 1024
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
-def bounded(receive: Receive, send: Any) -> Receive:
-    """A `receive` that reads no more from the connection than the application keeps up with."""
+@contextmanager
+def bounded(receive: Receive, send: Any) -> Iterator[Receive]:
+    """A `receive` that reads no more from the connection than the application keeps up with, while that runs."""
     queue = getattr(receive, "__self__", None)
     protocol = send.args[0] if isinstance(send, functools.partial) and send.args else None
     transport = getattr(protocol, "transport", None)
-    if not isinstance(queue, asyncio.Queue) or not hasattr(transport, "pauseProducing"):
-        return receive
-    return Intake(queue, transport).receive
+    if not isinstance(queue, asyncio.Queue) or not hasattr(transport, "producer"):
+        yield receive
+        return
+    intake = Intake(queue, transport)
+    # Twisted's channel, by which the connection came as a request for HTTP; it and the request hold each other
+    requests = getattr(getattr(transport, "producer", None), "requests", None)
+    try:
+        yield intake.receive
+    finally:
+        intake.end()
+        closed = getattr(protocol, "is_closed", None)
+        if closed is not None:
+            # its result is the connection that holds it, and nobody asks for it
+            closed.addCallback(lambda _: None)
+        if isinstance(requests, list):
+            requests.clear()
 
 
 class Intake:
@@ -42,6 +58,10 @@ class Intake:
         self._paused = False
         self._put = queue.put_nowait
         queue.put_nowait = self._came  # type: ignore[method-assign]
+
+    def end(self) -> None:
+        """Count no more."""
+        del self._queue.put_nowait
 
     def _came(self, item: dict[str, Any]) -> None:
         self._bytes += _size(item)

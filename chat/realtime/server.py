@@ -94,8 +94,8 @@ class Server:
 
     def _open(self) -> None:
         if self._hub is None:
-            # what was made until now stays: the collector need not look at it again. Our sockets make no cycles, but
-            # daphne's connections do: it must still look at the old ones now and then
+            # what was made until now stays: the collector need not look at it again. Sockets make no cycles, and what
+            # daphne's connections make is undone; for all others it still looks at the old ones now and then
             gc.collect()
             gc.freeze()
             gc.set_threshold(20_000, 10, 10)

@@ -222,3 +222,26 @@ async def test_nothing_comes_after_a_close(way: Way, flush: bool):
         )
         assert link.close_code == 4001
     await way.until(lambda s: not s["open"])
+
+
+@everywhere
+async def test_nothing_is_left_of_a_connection_that_is_over(way: Way):
+    """Not even for the garbage collector, which on daphne would find it minutes later."""
+    before = await asyncio.to_thread(way.get, "/collector/off")
+    try:
+        for goes in range(30):
+            link = await way.connect()
+            await link.send(json.dumps({"send": 100, "count": 3}))
+            await hear(link, 3)
+            match goes % 3:
+                case 0:
+                    await link.close()
+                case 1:
+                    link.transport.abort()
+                case 2:
+                    await link.send(json.dumps({"close": 4000, "flush": True}))
+                    await all_of(link)
+        state = await way.until(lambda s: not s["open"] and s["connections"] <= before["connections"] + 2)
+        assert state["open"] == []
+    finally:
+        await asyncio.to_thread(way.get, "/collector/on")

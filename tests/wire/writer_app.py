@@ -1,12 +1,14 @@
 """An ASGI application that is nothing but outboxes: a client says what it wants to be sent.
 
 `{"send": bytes, "count": n}` · the same with `"all": true`, to everybody who is there ·
-`{"close": code, "flush": bool}`; GET /state tells what waits, GET /kick closes all.
+`{"close": code, "flush": bool}`; GET /state tells what waits, GET /kick closes all, GET /collector/off and /on
+switch the garbage collector and tell how many connections there are, those that only it could find among them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -14,12 +16,15 @@ from typing import Any
 
 from chat.realtime.closing import CloseCode
 from chat.realtime.frame import Frame
+from chat.realtime.intake import bounded
 from chat.realtime.outbox import Backlog, Outbox, write_at_once
 from chat.realtime.writers import writer_for
 
 backlog: list[Backlog] = []
 outboxes: dict[Outbox, str] = {}
 ended: list[str] = []
+# What is made for one: by daphne, and by Twisted for it; by uvicorn; by us.
+CONNECTIONS = {"WebSocketProtocol", "HTTPChannel", "WebRequest", "WebSocketsSansIOProtocol", "Intake", "Outbox"}
 
 
 def frame(number: int, size: int) -> Frame:
@@ -33,13 +38,17 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await _told(scope["path"], send)
     elif scope["type"] == "websocket":
-        await _served(scope, receive, send)
+        with bounded(receive, send) as receive_some:
+            await _served(scope, receive_some, send)
 
 
 async def _told(path: str, send: Any) -> None:
     if path == "/kick":
         for outbox in list(outboxes):
             outbox.close(CloseCode.SIGN_IN_AGAIN, Frame(b"bye"))
+    if path.startswith("/collector/"):
+        gc.collect()
+        gc.disable() if path == "/collector/off" else gc.enable()
     with open("/proc/self/status") as status:
         rss = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
     state = {
@@ -47,6 +56,7 @@ async def _told(path: str, send: Any) -> None:
         "ended": ended,
         "waiting": len(backlog[0]) if backlog else 0,
         "rss_kib": rss,
+        "connections": sum(type(o).__name__ in CONNECTIONS for o in gc.get_objects()),
         "descriptors": len(os.listdir("/proc/self/fd")),
     }
     await send({"type": "http.response.start", "status": 200, "headers": []})
