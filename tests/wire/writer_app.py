@@ -24,7 +24,14 @@ backlog: list[Backlog] = []
 outboxes: dict[Outbox, str] = {}
 ended: list[str] = []
 # What is made for one: by daphne, and by Twisted for it; by uvicorn; by us.
-CONNECTIONS = {"WebSocketProtocol", "HTTPChannel", "WebRequest", "WebSocketsSansIOProtocol", "Intake", "Outbox"}
+CONNECTIONS = {
+    "WebSocketProtocol",
+    "HTTPChannel",
+    "WebRequest",
+    "WebSocketsSansIOProtocol",
+    "Intake",
+    "Outbox",
+}
 
 
 def frame(number: int, size: int) -> Frame:
