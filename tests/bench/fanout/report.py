@@ -178,10 +178,10 @@ def _lifted_for(subjects: Iterable[Subject]) -> str:
 
 
 def alone_table(cells: list[Found]) -> list[str]:
-    """Cells that only the product has entered, beside the floor at most: how it grows."""
+    """Cells that only the product has entered, and the floor: how it grows."""
     rows = [[found.cell.title, *_cell_row(found, s)] for found in cells for s in found.cell.entrants]
     subjects = {s.key: s for found in cells for s in found.cell.entrants if s.family == "ours"}.values()
-    return ["### The product by itself", "", *_table(["cell", *HEAD], rows), "", _lifted_for(subjects), ""]
+    return ["### Without rivals", "", *_table(["cell", *HEAD], rows), "", _lifted_for(subjects), ""]
 
 
 def idle_table(results: Results) -> list[str]:
