@@ -28,7 +28,7 @@ def bounded(receive: Receive, send: Any) -> Iterator[Receive]:
     queue = getattr(receive, "__self__", None)
     protocol = send.args[0] if isinstance(send, functools.partial) and send.args else None
     transport = getattr(protocol, "transport", None)
-    if not isinstance(queue, asyncio.Queue) or not hasattr(transport, "producer"):
+    if not isinstance(queue, asyncio.Queue) or not hasattr(transport, "pauseProducing"):
         yield receive
         return
     intake = Intake(queue, transport)
