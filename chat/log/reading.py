@@ -15,8 +15,8 @@ from django.db import connection, transaction
 
 from chat.log import clock, registry
 from chat.log.batch import CommittedEvent, encode
+from chat.log.hydration import at_ms, encode_event, hydrate
 from chat.log.models import Event, Receipt, Stream, StreamHead
-from chat.log.transaction import at_ms, encode_event, hydrate
 from chat.log.visibility import Viewer, visible, visible_q
 
 # A client that missed more events than this gets a snapshot instead.

@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
@@ -27,6 +26,7 @@ from chat.log.batch import (
     encode,
 )
 from chat.log.errors import Refused, busy
+from chat.log.hydration import at_ms, encode_event, hydrate
 from chat.log.models import Event
 from chat.log.registry import EVENTS, REFUSALS
 from chat.log.stats import stats
@@ -404,31 +404,3 @@ def _hydrate_live(events: list[Emitted]) -> None:
     if bare:
         for e, body in zip(bare, hydrate([(e.kind, e.body) for e in bare]), strict=True):
             e.wire = body
-
-
-def hydrate(rows: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """Bodies as today's readers see them: (kind, stored body) in, wire bodies out, in the same order."""
-    bodies: list[dict[str, Any]] = [body for _, body in rows]
-    by_kind: dict[str, list[int]] = {}
-    for i, (kind, _) in enumerate(rows):
-        spec = EVENTS.get(kind)
-        if spec is not None and spec.hydrate is not None:
-            by_kind.setdefault(kind, []).append(i)
-    for kind, places in by_kind.items():
-        refill = EVENTS[kind].hydrate
-        assert refill is not None
-        for place, body in zip(places, refill([bodies[i] for i in places]), strict=True):
-            bodies[place] = body
-    return bodies
-
-
-def encode_event(seq: int, kind: str, at_ms: int, body: dict[str, Any] | bytes) -> bytes:
-    """An event as every reader gets it, live and in replay. `body` may be encoded already."""
-    text = body if isinstance(body, bytes) else encode(body)
-    # a kind is a name of ours: it needs no quoting
-    return b'{"seq":%d,"kind":"%b","at":%d,"body":%b}' % (seq, kind.encode(), at_ms, text)
-
-
-def at_ms(moment: datetime) -> int:
-    """Unix time in milliseconds: how the wire writes moments."""
-    return int(moment.timestamp() * 1000)

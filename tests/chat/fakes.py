@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from chat.log import reading
 from chat.log.batch import Committed, CommittedEvent
+from chat.log.hydration import encode_event
 from chat.log.models import Audience
-from chat.log.transaction import encode_event
 from chat.realtime import hub as hub_module
 from chat.realtime.hub import Hub
 from chat.realtime.outbox import Backlog, Outbox
