@@ -66,6 +66,21 @@ def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
     return f"{column} IN (SELECT value FROM json_each(%s))", json.dumps([i.hex for i in ids])  # noqa: S608 - a name of ours
 
 
+def pairs(name: str, columns: tuple[str, str], ids: Iterable[tuple[UUID, UUID]]) -> tuple[str, list[Any]]:
+    """A table of these pairs, to be joined with, and its parameters.
+
+    Two `any_of` would mean every first with every second: a batch with 50 rooms and 250 people has 12,500 of those.
+    """
+    first, second = columns
+    if _is_postgres():
+        firsts, seconds = zip(*ids, strict=True)
+        arrays = [link().array("uuid", firsts), link().array("uuid", seconds)]
+        return f"unnest(%s::uuid[], %s::uuid[]) AS {name}({first}, {second})", arrays
+    values = f"json_extract(value, '$[0]') AS {first}, json_extract(value, '$[1]') AS {second}"
+    table = f"(SELECT {values} FROM json_each(%s)) AS {name}"  # noqa: S608 - names of ours
+    return table, [json.dumps([[a.hex, b.hex] for a, b in ids])]
+
+
 def stamp(value: datetime) -> Any:
     """One moment as a parameter."""
     return value if _is_postgres() else str(value.astimezone(UTC).replace(tzinfo=None))

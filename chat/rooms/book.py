@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from chat.log.batch import Batch, Insert, Part
 from chat.log.errors import Refused, describe
-from chat.log.store import Rows, any_of, ask, stamp
+from chat.log.store import Rows, any_of, ask, pairs, stamp
 from chat.moderation.models import SanctionKind
 from chat.rooms.models import Membership, Room
 from chat.rooms.permissions import GUEST, STAFF_ROLES, may
@@ -109,7 +109,7 @@ class RoomBook(Part):
         rooms = ask(f"SELECT {_ROOM} FROM room WHERE {condition}", [room_ids], "uussubbibsi")
         members, names = self._ask_members(people), self._ask_names(people)
         staff, sanctions = ask_tenant_roles(tenants, people), self._ask_sanctions(people, tenants, now)
-        shown, recent = self._ask_shown(now), self._ask_recent(people, now, now - RATE_WINDOW)
+        shown, recent = self._ask_shown(now), self._ask_recent(now, now - RATE_WINDOW)
         yield
         for row in rooms():
             self.rooms[row[0]] = RoomState(*row)
@@ -126,7 +126,7 @@ class RoomBook(Part):
         self._shown = dict(shown())
         slow = max((self.rooms[r].slow_seconds for r in self._wants_recent if r in self.rooms), default=0)
         if slow > RATE_WINDOW.total_seconds():
-            recent = self._ask_recent(people, now, now - timedelta(seconds=slow))
+            recent = self._ask_recent(now, now - timedelta(seconds=slow))
         for room_id, person_id, count, last in recent():
             standing = self._standings.get((room_id, person_id))
             if standing is not None:
@@ -164,16 +164,17 @@ class RoomBook(Part):
             "ui",
         )
 
-    def _ask_recent(self, people: set[UUID], now: datetime, since: datetime) -> Callable[[], Rows]:
-        """How much these people have written in the rate's window, and when last, as far as `since` looks back."""
-        if not self._wants_recent:
+    def _ask_recent(self, now: datetime, since: datetime) -> Callable[[], Rows]:
+        """How much people have written in the rate's window, and when last, as far as `since` looks back."""
+        wanted = [pair for pair in self._standings if pair[0] in self._wants_recent]
+        if not wanted:
             return list
-        rooms, room_ids = any_of("room_id", self._wants_recent)
-        persons, person_ids = any_of("author_id", people)
+        source, ids = pairs("w", ("room_id", "author_id"), wanted)
         return ask(
-            "SELECT room_id, author_id, SUM(CASE WHEN at > %s THEN 1 ELSE 0 END), MAX(at) FROM message "
-            f"WHERE {rooms} AND {persons} AND at > %s GROUP BY room_id, author_id",
-            [stamp(now - RATE_WINDOW), room_ids, person_ids, stamp(since)],
+            f"SELECT w.room_id, w.author_id, SUM(CASE WHEN m.at > %s THEN 1 ELSE 0 END), MAX(m.at) FROM {source} "
+            "JOIN message m ON m.room_id = w.room_id AND m.author_id = w.author_id AND m.at > %s "
+            "GROUP BY w.room_id, w.author_id",
+            [stamp(now - RATE_WINDOW), *ids, stamp(since)],
             "uuit",
         )
 
