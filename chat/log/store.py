@@ -77,8 +77,8 @@ def pairs(name: str, columns: tuple[str, str], ids: Iterable[tuple[UUID, UUID]])
         arrays = [link().array("uuid", firsts), link().array("uuid", seconds)]
         return f"unnest(%s::uuid[], %s::uuid[]) AS {name}({first}, {second})", arrays
     values = f"json_extract(value, '$[0]') AS {first}, json_extract(value, '$[1]') AS {second}"
-    table = f"(SELECT {values} FROM json_each(%s)) AS {name}"  # noqa: S608 - names of ours
-    return table, [json.dumps([[a.hex, b.hex] for a, b in ids])]
+    table = f"(SELECT {values} FROM json_each(%s))"  # noqa: S608 - names of ours
+    return f"{table} AS {name}", [json.dumps([[a.hex, b.hex] for a, b in ids])]
 
 
 def stamp(value: datetime) -> Any:
