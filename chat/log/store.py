@@ -66,19 +66,18 @@ def any_of(column: str, ids: Iterable[UUID]) -> tuple[str, Any]:
     return f"{column} IN (SELECT value FROM json_each(%s))", json.dumps([i.hex for i in ids])  # noqa: S608 - a name of ours
 
 
-def pairs(name: str, columns: tuple[str, str], ids: Iterable[tuple[UUID, UUID]]) -> tuple[str, list[Any]]:
-    """A table of these pairs, to be joined with, and its parameters.
+def id_rows(alias: str, names: Sequence[str], rows: Sequence[tuple[UUID, ...]]) -> tuple[str, list[Any]]:
+    """A FROM clause that yields rows of ids under these names, and its parameters. `rows` must not be empty.
 
-    Two `any_of` would mean every first with every second: a batch with 50 rooms and 250 people has 12,500 of those.
+    Two `any_of` instead would mean every first id with every second: with 50 rooms and 250 people 12,500 pairs.
     """
-    first, second = columns
     if _is_postgres():
-        firsts, seconds = zip(*ids, strict=True)
-        arrays = [link().array("uuid", firsts), link().array("uuid", seconds)]
-        return f"unnest(%s::uuid[], %s::uuid[]) AS {name}({first}, {second})", arrays
-    values = f"json_extract(value, '$[0]') AS {first}, json_extract(value, '$[1]') AS {second}"
-    table = f"(SELECT {values} FROM json_each(%s))"  # noqa: S608 - names of ours
-    return f"{table} AS {name}", [json.dumps([[a.hex, b.hex] for a, b in ids])]
+        arrays = [link().array("uuid", ids) for ids in zip(*rows, strict=True)]
+        marks = ", ".join(["%s::uuid[]"] * len(arrays))
+        return f"unnest({marks}) AS {alias}({', '.join(names)})", arrays
+    picked = ", ".join(f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(names))
+    data = json.dumps([[i.hex for i in row] for row in rows])
+    return f"(SELECT {picked} FROM json_each(%s)) AS {alias}", [data]  # noqa: S608 - names of ours
 
 
 def stamp(value: datetime) -> Any:

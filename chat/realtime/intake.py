@@ -24,7 +24,10 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 @contextmanager
 def bounded(receive: Receive, send: Any) -> Iterator[Receive]:
-    """A `receive` that reads no more from the connection than the application keeps up with, while that runs."""
+    """A `receive` that reads no more from the connection than the application keeps up with, while that runs.
+
+    Afterwards the connection is freed as soon as it is over.
+    """
     queue = getattr(receive, "__self__", None)
     protocol = send.args[0] if isinstance(send, functools.partial) and send.args else None
     transport = getattr(protocol, "transport", None)

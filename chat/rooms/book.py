@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 
 from chat.log.batch import Batch, Insert, Part
 from chat.log.errors import Refused, describe
-from chat.log.store import Rows, any_of, ask, pairs, stamp
+from chat.log.store import Rows, any_of, ask, id_rows, stamp
 from chat.moderation.models import SanctionKind
 from chat.rooms.models import Membership, Room
 from chat.rooms.permissions import GUEST, STAFF_ROLES, may
@@ -169,7 +169,7 @@ class RoomBook(Part):
         wanted = [pair for pair in self._standings if pair[0] in self._wants_recent]
         if not wanted:
             return list
-        source, ids = pairs("w", ("room_id", "author_id"), wanted)
+        source, ids = id_rows("w", ("room_id", "author_id"), wanted)
         return ask(
             f"SELECT w.room_id, w.author_id, SUM(CASE WHEN m.at > %s THEN 1 ELSE 0 END), MAX(m.at) FROM {source} "
             "JOIN message m ON m.room_id = w.room_id AND m.author_id = w.author_id AND m.at > %s "

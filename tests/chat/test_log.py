@@ -17,18 +17,9 @@ from chat.log.models import Audience, Event, Outbox, Receipt, StreamHead
 from chat.log.visibility import Viewer, visible, visible_q
 from chat.messages.models import Message
 from chat.moderation.models import AuditEntry, Sanction
-from tests.chat.world import World, events, numbers, request, run
+from tests.chat.world import World, code_of, counts, events, numbers, request, run
 
 pytestmark = pytest.mark.database
-
-
-def code_of(refused) -> str:
-    return refused.error.code
-
-
-def counts(stream: UUID) -> list[int]:
-    bodies = Event.objects.filter(stream_id=stream, kind="sample.counted").order_by("seq")
-    return [body["by"] for body in bodies.values_list("body", flat=True)]
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

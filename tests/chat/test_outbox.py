@@ -20,15 +20,19 @@ from chat.realtime.writers.uvicorn import UvicornWriter
 from tests.chat.fakes import outbox_to, until
 
 
-async def test_latest_values_of_a_slow_reader_are_merged_and_stay_few():
-    sent: list[dict] = []
-    gate = asyncio.Event()
+def slow() -> tuple[Outbox, asyncio.Event, list[dict]]:
+    """An outbox whose client takes nothing until the gate is open, and what it has taken then."""
+    gate, sent = asyncio.Event(), []
 
-    async def slow(message: dict) -> None:
+    async def take(message: dict) -> None:
         await gate.wait()
         sent.append(message)
 
-    outbox = outbox_to(slow)
+    return outbox_to(take), gate, sent
+
+
+async def test_latest_values_of_a_slow_reader_are_merged_and_stay_few():
+    outbox, gate, sent = slow()
     outbox.put(Frame(b"first"))
     await asyncio.sleep(0)
     stream = uuid4()
@@ -50,14 +54,7 @@ async def test_latest_values_of_a_slow_reader_are_merged_and_stay_few():
 
 
 async def test_the_log_lane_is_full_or_whole_never_thinned():
-    sent: list[dict] = []
-    gate = asyncio.Event()
-
-    async def slow(message: dict) -> None:
-        await gate.wait()
-        sent.append(message)
-
-    outbox = outbox_to(slow)
+    outbox, gate, sent = slow()
     for n in range(40):
         outbox.put(Frame(b"%d" % n + b"x" * 7_000))
     assert outbox.closing == CloseCode.SLOW

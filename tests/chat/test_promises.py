@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from chat.log import clock, pump
-from chat.log.models import Event, Outbox
-from tests.chat.world import World, request, run
+from chat.log.models import Outbox
+from tests.chat.world import World, counts, request, run
 from tests.sample_subject import commands as sample
 
 pytestmark = pytest.mark.database
-
-
-def counts(stream: UUID) -> list[int]:
-    bodies = Event.objects.filter(stream_id=stream, kind="sample.counted").order_by("seq")
-    return [body["by"] for body in bodies.values_list("body", flat=True)]
 
 
 def test_a_follow_up_happens_in_the_other_stream_once(world: World):

@@ -13,7 +13,7 @@ from chat.log.models import Event, Outbox, Receipt, StreamHead
 from chat.log.transaction import RECEIPT_RETENTION
 from chat.log.verify import drifts
 from chat.log.visibility import Viewer
-from tests.chat.world import World, numbers, request, run
+from tests.chat.world import World, code_of, numbers, request, run
 
 pytestmark = pytest.mark.database
 
@@ -24,10 +24,6 @@ START = datetime(2026, 5, 1, 12, tzinfo=UTC)
 def made_at(moment: datetime) -> UUID:
     """An id of version 7 that says it was made then."""
     return UUID(int=int(moment.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62 | uuid4().int & 0xFFFFFFFF)
-
-
-def code_of(done) -> str:
-    return getattr(done.error, "code", "")
 
 
 def drop_all(older_than: datetime, most: int = 100_000) -> int:

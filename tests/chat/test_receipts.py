@@ -8,21 +8,12 @@ from uuid import UUID
 import pytest
 
 from chat.log import clock, streams
-from chat.log.models import Event, Receipt
+from chat.log.models import Receipt
 from chat.log.transaction import RECEIPT_RETENTION
 from chat.messages.models import Message
-from tests.chat.world import World, request, run
+from tests.chat.world import World, code_of, counts, request, run
 
 pytestmark = pytest.mark.database
-
-
-def code_of(refused) -> str:
-    return refused.error.code
-
-
-def counts(stream: UUID) -> list[int]:
-    bodies = Event.objects.filter(stream_id=stream, kind="sample.counted").order_by("seq")
-    return [body["by"] for body in bodies.values_list("body", flat=True)]
 
 
 def test_the_same_id_gets_the_same_answer_whatever_happened_since(world: World):

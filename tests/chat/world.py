@@ -38,6 +38,16 @@ def numbers(stream: UUID) -> list[int]:
     return [seq for seq, _ in events(stream)]
 
 
+def counts(stream: UUID) -> list[int]:
+    """What has been counted in a stream by the sample subject, in order."""
+    bodies = Event.objects.filter(stream_id=stream, kind="sample.counted").order_by("seq")
+    return [body["by"] for body in bodies.values_list("body", flat=True)]
+
+
+def code_of(refused: Request) -> str:
+    return getattr(refused.error, "code", "")
+
+
 def in_threads(*work: Callable[[], Any]) -> list[Any]:
     """Run these at the same time, each with a database connection of its own; what one raises is raised here."""
     results: list[Any] = [None] * len(work)

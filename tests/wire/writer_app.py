@@ -55,7 +55,10 @@ async def _told(path: str, send: Any) -> None:
             outbox.close(CloseCode.SIGN_IN_AGAIN, Frame(b"bye"))
     if path.startswith("/collector/"):
         gc.collect()
-        gc.disable() if path == "/collector/off" else gc.enable()
+        if path.endswith("/off"):
+            gc.disable()
+        else:
+            gc.enable()
     with open("/proc/self/status") as status:
         rss = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
     state = {
