@@ -107,7 +107,7 @@ class RoomBook(Part):
         tenants = {t for room in self._rooms if (t := self.batch.heads[room].tenant_id) is not None}
         condition, room_ids = any_of("id", self._rooms)
         rooms = ask(f"SELECT {_ROOM} FROM room WHERE {condition}", [room_ids], "uussubbibsi")
-        members, names = self._ask_members(people), self._ask_names(people)
+        members, names = self._ask_members(), self._ask_names(people)
         staff, sanctions = ask_tenant_roles(tenants, people), self._ask_sanctions(people, tenants, now)
         shown, recent = self._ask_shown(now), self._ask_recent(now, now - RATE_WINDOW)
         yield
@@ -132,11 +132,12 @@ class RoomBook(Part):
             if standing is not None:
                 standing.recent, standing.last_message_at = count, last
 
-    def _ask_members(self, people: set[UUID]) -> Callable[[], Rows]:
-        rooms, room_ids = any_of("room_id", self._rooms)
-        persons, person_ids = any_of("person_id", people)
-        sql = f"SELECT room_id, person_id, role FROM membership WHERE {rooms} AND {persons}"
-        return ask(sql, [room_ids, person_ids], "uus")
+    def _ask_members(self) -> Callable[[], Rows]:
+        if not self._standings:
+            return list
+        source, ids = id_rows("w", ("room_id", "person_id"), list(self._standings))
+        sql = f"SELECT room_id, person_id, m.role FROM {source} JOIN membership m USING (room_id, person_id)"
+        return ask(sql, ids, "uus")
 
     def _ask_names(self, people: set[UUID]) -> Callable[[], Rows]:
         condition, ids = any_of("id", people)
