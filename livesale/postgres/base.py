@@ -1,4 +1,4 @@
-"""Django's PostgreSQL engine whose connections also have a `link`."""
+"""Django's PostgreSQL engine whose connections also have a `link`, and plan for short statements."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import Any
 from django.db.backends.postgresql import base
 
 from livesale.postgres.link import Link
+
+
+# What livesale asks takes a millisecond or two. To compile it or to start processes for it takes longer than that, and
+# PostgreSQL begins to do so, by its estimate, as tables grow; and a report should not take the sale's other cores.
+# Set here, not in the connection's `options`: a pooler may refuse those, and they would replace PGOPTIONS.
+_FOR_SHORT_STATEMENTS = "SET jit = off; SET max_parallel_workers_per_gather = 0"
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -20,6 +26,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
         params: dict[str, Any] = super().get_connection_params()
         params.pop("prepares", None)
         return params
+
+    def init_connection_state(self) -> None:
+        super().init_connection_state()
+        if self.connection is not None:
+            self.connection.execute(_FOR_SHORT_STATEMENTS)
+            if not self.get_autocommit():
+                self.connection.commit()
 
     def _cursor(self, name: str | None = None) -> Any:
         # a cursor waits for its own answer only: what is on its way comes first

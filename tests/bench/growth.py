@@ -3,8 +3,8 @@
 python -m tests.bench.growth [--quick]
 
 The log is filled by SQL, as a year of conversation would have: events, their receipts and their messages, over the
-rooms of one shop. Then the crowd of the orders benchmark claims and talks for some seconds. Costs should not depend on
-what was before.
+rooms of one shop. Then the crowd of the orders benchmark claims and talks there for some seconds. Costs should not
+depend on what was before. Each size has a shop and people of its own, so that nobody's basket grows from size to size.
 """
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def child(sizes: list[int], seconds: float) -> None:
     from tests.bench.orders.crowd import Crowd, Tally
     from tests.proofs.market import drifts
 
-    market = world.open_market(PEOPLE)
-    world.reset(market, sold_out=False)
     filled = 0
     for size in sizes:
+        market = world.open_market(PEOPLE)
+        world.settle_memory()
         began = time.monotonic()
         with connection.cursor() as cursor:
             while filled < size:
