@@ -296,6 +296,8 @@ def _cut(pid: int) -> None:
 def test_statements_are_planned_as_short_ones_on_every_connection(db: None) -> None:
     for _ in range(2):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT current_setting('jit'), current_setting('max_parallel_workers_per_gather')")
+            cursor.execute(
+                "SELECT current_setting('jit'), current_setting('max_parallel_workers_per_gather')"
+            )
             assert cursor.fetchone() == ("off", "0")
         connection.close()

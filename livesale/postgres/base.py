@@ -8,7 +8,6 @@ from django.db.backends.postgresql import base
 
 from livesale.postgres.link import Link
 
-
 # What livesale asks takes a millisecond or two. To compile it or to start processes for it takes longer than that, and
 # PostgreSQL begins to do so, by its estimate, as tables grow; and a report should not take the sale's other cores.
 # Set here, not in the connection's `options`: a pooler may refuse those, and they would replace PGOPTIONS.

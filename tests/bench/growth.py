@@ -170,7 +170,7 @@ def page(runs: list[dict[str, float]], wrong: list[str], seconds: float) -> str:
     )
     return f"""# As the log grows
 
-`python -m tests.bench.growth {" ".join(sys.argv[1:])}` on {datetime.now(UTC):%Y-%m-%d}.
+`python -m tests.bench.growth` on {datetime.now(UTC):%Y-%m-%d}.
 
 500 people claim one hot offer, or talk in 50 rooms, each waiting for the answer, for {seconds:g} s per run, with so
 many events, receipts and messages before. Through the lane, in the process; PostgreSQL, commits durable.
@@ -202,7 +202,7 @@ def main() -> int:
     if not arguments.quick:
         PAGE.parent.mkdir(parents=True, exist_ok=True)
         PAGE.write_text(page(runs, wrong, seconds))
-        title = "CPU per command by events before"
+        title = "CPU per command by events before; the first with none"
         series = {
             load: [(max(1_000.0, run["events"]), _cost(run)) for run in runs if run["load"] == load]
             for load in ("claims", "messages")

@@ -49,6 +49,12 @@ def bars(title: str, unit: str, values: list[tuple[str, float, bool]]) -> str:
     return _svg(left + width + 80, 60 + len(values) * step, parts)
 
 
+def _round_step(least: float) -> float:
+    """The next of 1, 2, 2.5, 5 and 10 times a power of ten."""
+    power: float = 10 ** math.floor(math.log10(least))
+    return next(power * times for times in (1, 2, 2.5, 5, 10) if power * times >= least)
+
+
 def lines(title: str, unit: str, series: dict[str, list[tuple[float, float]]]) -> str:
     """Lines over a logarithmic x axis: {name: [(x, y), …]}."""
     points = [p for line in series.values() for p in line]
@@ -56,18 +62,21 @@ def lines(title: str, unit: str, series: dict[str, list[tuple[float, float]]]) -
         return ""
     left, top, width, height = 70, 50, 620, 260
     x_least, x_most = min(x for x, _ in points), max(x for x, _ in points)
-    y_most = max(y for _, y in points) * 1.1
+    most = max(y for _, y in points)
+    y_step = _round_step(most / 5)
+    steps = math.ceil(most / y_step)
+    y_most = y_step * steps
 
     def place(x: float, y: float) -> tuple[float, float]:
         part = math.log(x / x_least) / math.log(x_most / x_least) if x_most > x_least else 0.5
         return left + part * width, top + height - y / y_most * height
 
     parts = [_text(12, 24, f"{title} ({unit})", 'font-weight="bold"')]
-    for i in range(5):
-        value = y_most * i / 4
+    for i in range(steps + 1):
+        value = y_step * i
         _, y = place(x_least, value)
         parts.append(f'<line x1="{left}" x2="{left + width}" y1="{y:.1f}" y2="{y:.1f}" stroke="#dddddd"/>')
-        parts.append(_text(left - 8, y + 4, f"{value:,.1f}", 'text-anchor="end"'))
+        parts.append(_text(left - 8, y + 4, f"{value:,g}", 'text-anchor="end"'))
     for x in sorted({x for x, _ in points}):
         at, _ = place(x, 0)
         parts.append(_text(at, top + height + 20, f"{x:,.0f}", 'text-anchor="middle"'))
