@@ -1,4 +1,4 @@
-"""Put the built pages into the wheel, when they have been built (`python3 scripts/dev.py wheel` builds both)."""
+"""Put the built pages into the wheel, when they have been built (`python3 scripts/dev wheel` builds both)."""
 
 from pathlib import Path
 from typing import Any

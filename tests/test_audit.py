@@ -12,7 +12,7 @@ from tests.processes import ROOT
 
 
 def audited(report: str, errors: str = "") -> list[str]:
-    spec = importlib.util.spec_from_file_location("livesale_dev", ROOT / "scripts" / "dev.py")
+    spec = importlib.util.spec_from_file_location("advisories", ROOT / "scripts" / "dev" / "advisories.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
