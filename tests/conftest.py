@@ -1,4 +1,4 @@
-"""Fixtures for the whole suite. The real servers are in `tests/services.py`, ours in `tests/processes.py`."""
+"""Fixtures for the whole suite. The real servers are in `tests/services`, ours in `tests/processes.py`."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ class Crashing(services.PostgresServer):
             connection.execute("CHECKPOINT")
 
     def crash(self) -> None:
-        pids = [self._program.pid if self._program else 0, *services._processes_in(self._data)]
+        pids = [self._program.pid if self._program else 0, *services.processes_in(self._data)]
         for pid in dict.fromkeys(filter(None, pids)):
             try:
                 os.kill(pid, signal.SIGKILL)

@@ -109,14 +109,14 @@ class Subject:
         running = self.start(bench, crowd)
         workers = {process.pid for process in machine.trees(running.pids)} - set(running.pids)
         for pid in workers:
-            services._reaper.tell("+", "pid", pid)
+            services.remember_process(pid)
         try:
             yield running
         finally:
             for program in running.programs:
                 _end(program)
             for pid in workers:
-                services._reaper.tell("-", "pid", pid)
+                services.forget_process(pid)
 
 
 def _program(
