@@ -197,3 +197,9 @@ def personal_columns() -> dict[str, set[str]]:
         for t in TABLES.values()
         if (columns := {t.model._meta.get_field(n).column for n, rule in t.columns.items() if rule in own})
     }
+
+
+def confirm(page: Client, password: str = PASSWORD) -> int:
+    """Give the password once more, as the page does."""
+    path = "/_allauth/browser/v1/auth/reauthenticate"
+    return page.post(path, json.dumps({"password": password}), content_type="application/json").status_code
