@@ -78,7 +78,8 @@ class Goods(Part):
         self.orders = OrderBook(self.stock)
         # by the identity of the terms, which are kept with it
         self._taken: dict[int, _Taken] = {}
-        self._told_now: list[tuple[Offer, Any]] = []
+        # offers that are not what `_on_sale` says: the pool they draw on now, None for those that are sold no more
+        self._drawing: dict[UUID, tuple[Offer, Any] | None] = {}
         self._planned: set[tuple[UUID, UUID, int]] = set()
         self._sold_out: dict[UUID, gate.SoldOut] = {}
         # the offers that draw on the wanted pools, in whatever room
@@ -114,13 +115,11 @@ class Goods(Part):
 
     def finish(self, now: datetime) -> None:
         changed = self.stock.changed()
+        self._tell_counts(changed)
         if changed:
-            self._tell_counts(changed)
             self.batch.on_commit.append(partial(gate.forget, {count.id for count in changed}))
         if self._sold_out:
             self._teach_gate()
-        for offer, pool in self._told_now:
-            self._signal(offer.room_id, offer.id, offer.pool_generation, pool)
         told = self._tell_people(self.orders.news)
         for taken in self._taken.values():
             told.setdefault(taken.terms.origin_stream, set()).update(taken.orders)
@@ -219,9 +218,13 @@ class Goods(Part):
 
     # --- telling ------------------------------------------------------------------------------------------------
 
-    def tell_stock(self, offer: Offer, pool: Any) -> None:
-        """Signal an offer's stock though its pool has not changed: it is new."""
-        self._told_now.append((offer, pool))
+    def draws_on(self, offer: Offer, pool: Any) -> None:
+        """The offer is new, or draws on another pool from now on: its room hears that pool's count in any case."""
+        self._drawing[offer.id] = offer, pool
+
+    def off_sale(self, offer: Offer) -> None:
+        """The offer is sold no more: nobody hears of its stock."""
+        self._drawing[offer.id] = None
 
     def tell_order(self, order_id: UUID) -> None:
         """Tell an order's buyer of a change for which commerce has no news: an address, a note."""
@@ -237,11 +240,9 @@ class Goods(Part):
         for some in self._taken.values():
             if some.units:
                 taken.setdefault(some.terms.offer_id, []).append(some)
-        for offer_id, room_id, pool_id, generation in self._on_sale():
-            count = counts.get(pool_id)
-            if count is None:
-                continue
-            version = self._signal(room_id, offer_id, generation, count)
+        for offer_id, room_id, generation, count in self._counts_of_offers(counts):
+            version = stock_version(generation, count.version)
+            self.batch.signal(room_id, f"stock:{offer_id}", version, stock_value(count))
             if offer_id in taken and self.batch.holds(room_id):
                 named = [pair for some in taken[offer_id] for pair in some.named.items()][:NAMES_TOLD]
                 stored = {
@@ -257,10 +258,14 @@ class Goods(Part):
                     wire={**stored, "names": list(dict.fromkeys(name for _, name in named))},
                 )
 
-    def _signal(self, room_id: UUID, offer_id: UUID, generation: int, count: Any) -> int:
-        version = stock_version(generation, count.version)
-        self.batch.signal(room_id, f"stock:{offer_id}", version, stock_value(count))
-        return version
+    def _counts_of_offers(self, changed: dict[UUID, PoolCount]) -> Iterator[tuple[UUID, UUID, int, Any]]:
+        """(offer, its room, generation, count) of the offers whose count is another one after this batch."""
+        if changed:
+            for offer_id, room_id, pool_id, generation in self._on_sale():
+                if pool_id in changed and offer_id not in self._drawing:
+                    yield offer_id, room_id, generation, changed[pool_id]
+        for offer, pool in filter(None, self._drawing.values()):
+            yield offer.id, offer.room_id, offer.pool_generation, changed.get(pool.id, pool)
 
     def _tell_people(self, news: list[News]) -> dict[UUID, set[UUID]]:
         """Each person hears of each of their changed orders once per batch; other streams hear by follow-up."""

@@ -88,6 +88,7 @@ class Open(InSale):
             drop_limit=body.limit,
             drop_waitlist_cap=body.waitlist_cap,
         )
+        goods.draws_on(offer, goods.stock.pool(pool_id))
         book.change_sale(sale, featured_id=offer.id)
         batch.part(Audit).add(request, "drop.open", offer=str(offer.id), allotment=body.allotment)
         closes_ms = int(closes.timestamp() * 1000)
@@ -119,6 +120,7 @@ def close_drop(batch: Batch, offer: Offer, *, actor_id: UUID | None) -> None:
         drop_limit=None,
         drop_waitlist_cap=None,
     )
+    goods.draws_on(offer, goods.stock.pool(offer.base_pool_id))
 
 
 @command("drop.close", CloseDrop)
@@ -150,7 +152,8 @@ class Due(Handler):
             goods.want_drops([o for o in sales.offers(r.stream_id) if o.id == r.body.offer])
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
-        offer = batch.part(SaleBook).offer(request.stream_id, request.body.offer)
-        if offer.is_drop and offer.drop_closes_at is not None and offer.drop_closes_at <= batch.now:
+        # none, when it was removed meanwhile or the sale is over: they have ended the drop
+        offer = batch.part(SaleBook).offer_or_none(request.stream_id, request.body.offer)
+        if offer is not None and offer.drop_closes_at is not None and offer.drop_closes_at <= batch.now:
             close_drop(batch, offer, actor_id=None)
         return {}

@@ -121,7 +121,7 @@ class Add(InSale):
             created_at=batch.now,
         )
         book.add_offer(offer)
-        batch.part(Goods).tell_stock(offer, pool)
+        batch.part(Goods).draws_on(offer, pool)
         return {"offer": str(offer.id)}
 
 
@@ -161,6 +161,7 @@ class Remove(InSale):
         if sale.featured_id == offer.id:
             book.change_sale(sale, featured_id=None)
         book.remove_offer(offer)
+        batch.part(Goods).off_sale(offer)
         return {}
 
 

@@ -191,6 +191,7 @@ class End(InSale):
         for offer in book.offers(request.stream_id):
             if offer.is_drop:
                 close_drop(batch, offer, actor_id=request.actor_id)
+            batch.part(Goods).off_sale(offer)
         book.change_sale(sale, state=SaleState.ENDED, ended_at=batch.now, featured_id=None)
         batch.part(Audit).add(request, "sale.end")
         return {"state": SaleState.ENDED}
