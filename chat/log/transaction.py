@@ -46,9 +46,12 @@ SEARCH_WAIT_MS = 100
 # A failing batch is searched for its poisoned commands for this long, in seconds.
 BISECT_BUDGET = 2.0
 # Postgres: classes of errors that no single command is to blame for. Connection, rollback, resources, locks, operator,
-# system; a statement that takes too long (57014) is somebody's.
+# system.
 _SERVERS_FAULT = {"08", "40", "53", "55", "57", "58"}
+# Postgres: a statement that took too long, one that somebody canceled, and a lock that came in the very moment in which
+# the wait for it was over: the timeout has raised its signal by then, and is not remembered as its reason.
 _CANCELED = "57014"
+_TOO_LONG = "statement timeout"
 _SQLITE_ERROR = 1
 # Postgres: what makes a transaction worth repeating as it is.
 _SERIALIZATION = {"40001", "40P01"}
@@ -73,8 +76,11 @@ def sqlstate(error: BaseException) -> str:
 def _is_servers_fault(error: Exception) -> bool:
     """Whether a database error says nothing about the commands. Unknown ones are taken to be: they are repeated."""
     state = sqlstate(error)
+    if state == _CANCELED:
+        # one that takes too long is somebody's
+        return _TOO_LONG not in str(error)
     if state:
-        return state[:2] in _SERVERS_FAULT and state != _CANCELED
+        return state[:2] in _SERVERS_FAULT
     # SQLite calls a wrong statement operational, too
     return getattr(error.__cause__, "sqlite_errorcode", 0) != _SQLITE_ERROR
 
@@ -282,7 +288,7 @@ def _lock_briefly(stream_ids: set[UUID]) -> dict[UUID, store.Head]:
             found = store.lock_heads(stream_ids, skip_locked=False)()
             cursor.execute("SELECT set_config('lock_timeout', %s, true)", [usual])
     except OperationalError as error:
-        if sqlstate(error) != _LOCK_TIMEOUT:
+        if sqlstate(error) not in {_LOCK_TIMEOUT, _CANCELED}:
             raise
     return found
 
