@@ -41,6 +41,16 @@ def words() -> list[Any]:
         return [word for (word,) in cursor.fetchall()]
 
 
+def test_statements_are_planned_as_short_ones_on_every_connection(db: None) -> None:
+    for _ in range(2):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT current_setting('jit'), current_setting('max_parallel_workers_per_gather')"
+            )
+            assert cursor.fetchone() == ("off", "0")
+        connection.close()
+
+
 def test_what_is_asked_together_is_carried_out_in_order(link: Link) -> None:
     with transaction.atomic():
         before = link.ask("SELECT count(*) FROM link_test")
@@ -291,13 +301,3 @@ def _cut(pid: int) -> None:
     until = time.monotonic() + 30
     while _elsewhere("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid]):
         assert time.monotonic() < until
-
-
-def test_statements_are_planned_as_short_ones_on_every_connection(db: None) -> None:
-    for _ in range(2):
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT current_setting('jit'), current_setting('max_parallel_workers_per_gather')"
-            )
-            assert cursor.fetchone() == ("off", "0")
-        connection.close()

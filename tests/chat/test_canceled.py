@@ -10,8 +10,7 @@ import pytest
 from django.db import connection
 
 from chat.log import transaction
-from tests.chat.test_log_at_once import counted, outside
-from tests.chat.world import World, in_threads, request, run
+from tests.chat.world import World, counts, in_threads, outside, request, run
 from tests.sample_subject import commands as sample
 
 pytestmark = [pytest.mark.database, pytest.mark.only("postgres")]
@@ -39,7 +38,6 @@ def test_a_head_whose_lock_was_canceled_is_taken_the_next_time(
     monkeypatch.setattr(transaction, "HEAD_WAIT_MS", 60_000)
     mine = request(world.room, "sample.count", world.guest)
     with outside() as holder, outside() as canceler:
-        canceler.autocommit = True
         holder.execute("BEGIN")
         holder.execute("SELECT 1 FROM stream_head WHERE stream_id = %s FOR UPDATE", [world.room])
         outcomes = in_threads(
@@ -68,7 +66,6 @@ def test_a_batch_of_which_a_statement_was_canceled_is_repeated_once(
 
     def cancel() -> None:
         with outside() as canceler:
-            canceler.autocommit = True
             for _ in range(times):
                 cancel_who_waits(canceler, "PgSleep")
                 # the same sleep is not to be canceled twice
@@ -90,7 +87,7 @@ def test_a_batch_of_which_a_statement_was_canceled_is_repeated_once(
     in_threads(carry_out, cancel)
     assert {r.error.code if r.error else None for r in batch} == {code}
     assert {r.error.temporary for r in batch if r.error} <= {True}
-    assert counted(world.room) == (0 if code else 3)
+    assert len(counts(world.room)) == (0 if code else 3)
 
 
 def test_what_takes_too_long_is_still_found_and_fails_alone(lasting_world: World) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 from django.db import connection
 
 from chat.log import clock, execute, transaction
@@ -114,3 +115,16 @@ class World:
 
     def say(self, text: str, actor: UUID | None = None) -> UUID:
         return UUID(self.do("message.send", actor, text=text)["message"])
+
+
+def outside() -> psycopg.Connection:
+    """A connection that is nobody's business: somebody else's psql."""
+    settings = connection.settings_dict
+    return psycopg.connect(
+        host=settings["HOST"],
+        port=settings["PORT"],
+        user=settings["USER"],
+        password=settings["PASSWORD"],
+        dbname=settings["NAME"],
+        autocommit=True,
+    )
