@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -113,11 +114,18 @@ def execute_all(requests: Sequence[Request]) -> None:
                 r.done(r)
         return
     finished = threading.Semaphore(0)
+    answered: list[tuple[Request, Request]] = []
+
+    def tell(asked: Request, done: Request) -> None:
+        answered.append((asked, done))
+        finished.release()
+
     count = 0
     for r in requests:
-        r.done = lambda _request: finished.release()
+        # The lane has a request of its own: it decides, and decides anew when a transaction fails, for as long as it
+        # likes. What it has told of as done is all that may be believed here.
         try:
-            lane.submit(r)
+            lane.submit(replace(r, done=partial(tell, r)))
         except Refused as refusal:
             r.error = refusal
         else:
@@ -125,6 +133,8 @@ def execute_all(requests: Sequence[Request]) -> None:
     for _ in range(count):
         if not finished.acquire(timeout=ANSWER_TIMEOUT):
             break
+    for asked, done in list(answered):
+        asked.answer, asked.error, asked.repeated = done.answer, done.error, done.repeated
     for r in requests:
         if r.answer is None and r.error is None:
             r.error = busy(retry_after=2.0)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import pytest
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 from django.db.backends.utils import CursorWrapper
 
 from chat.log import execute, pump, transaction
@@ -76,6 +76,39 @@ def test_messages_gather_and_whatever_is_in_a_hurry_takes_them_along(
         lane.submit(last)
     # a lane that ends waits for nothing
     assert last.answer is not None
+
+
+def test_who_does_not_wait_any_longer_is_told_nothing_that_is_not_committed(
+    lasting_world: World, monkeypatch: pytest.MonkeyPatch
+):
+    """The caller gives up after the decision and before the COMMIT, which then fails, and all is decided anew."""
+    world = lasting_world
+    monkeypatch.setattr(execute, "ANSWER_TIMEOUT", 0.05)
+    decided, given_up = threading.Event(), threading.Event()
+
+    def stall() -> None:
+        if not decided.is_set():
+            decided.set()
+            given_up.wait(30)
+            raise OperationalError("the disk has come back, the transaction has not")
+
+    monkeypatch.setattr(sample.Tally, "in_write", staticmethod(stall))
+    mine = request(world.room, "sample.count", world.guest)
+    with serving() as lane:
+        execute_all([mine])
+        assert decided.is_set()
+        assert mine.answer is None
+        assert mine.error is not None
+        assert (mine.error.code, mine.error.temporary) == ("server.busy", True)
+        assert not Receipt.objects.filter(client_id=mine.client_id).exists()
+        given_up.set()
+        while lane.batches == 0:
+            time.sleep(0.01)
+    # what the lane has done meanwhile is had by asking again, and not by looking at what was given up
+    assert mine.answer is None
+    again = execute.build(world.room, "sample.count", {}, actor_id=world.guest, client_id=mine.client_id)
+    execute_all([again])
+    assert (again.answer, again.repeated) == ({"total": 1}, True)
 
 
 def test_numbers_have_no_gap_whatever_writes_at_once(lasting_world: World):
