@@ -96,7 +96,8 @@ class Open(InSale):
             offer.room_id,
             "drop.due",
             {"offer": offer.id, "closes_at": closes_ms},
-            key=f"{offer.id}",
+            # the promise of a drop that was closed early stays until it is due, and is not this one
+            key=f"{offer.id} {closes_ms}",
             at=closes,
         )
         return {"opens_at": int(opens.timestamp() * 1000), "closes_at": closes_ms}
