@@ -77,7 +77,8 @@ class RefundOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Staff: pay back units, or an amount, or (neither given) everything. Units go back into stock once."""
 
     order: UUID
-    lines: Annotated[list[RefundLine], msgspec.Meta(max_length=200)] | None = None
+    # an empty list is no request for everything: only leaving both out is
+    lines: Annotated[list[RefundLine], msgspec.Meta(min_length=1, max_length=200)] | None = None
     amount_minor: Annotated[int, msgspec.Meta(ge=1, le=10**15)] | None = None
     reason: Reason = ""
     restock: bool = True
@@ -256,11 +257,14 @@ class Refund(_OnOrder):
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         shop_id = self.shop(batch, request)
         body = request.body
+        lines = None if body.lines is None else {line.line: line.qty for line in body.lines}
+        if lines is not None and len(lines) < len(body.lines):
+            raise Refused("command.invalid", reason="a line is given twice")
         due = batch.part(Goods).orders.refund(
             order_id=body.order,
             shop_id=shop_id,
             actor=request.actor_id,
-            lines={line.line: line.qty for line in body.lines} if body.lines else None,
+            lines=lines,
             amount_minor=body.amount_minor,
             reason=body.reason,
             restock=body.restock,

@@ -89,6 +89,12 @@ def test_units_that_cannot_be_refunded(world: World, qty: object) -> None:
         world.refund(got.order_id, lines={got.line_id: qty})
 
 
+def test_no_units_are_not_everything(world: World) -> None:
+    got, _ = world.paid(person())
+    with pytest.raises(Refused, match=r"refund\.empty"):
+        world.refund(got.order_id, lines={})
+
+
 def test_only_own_lines_of_paid_orders(world: World) -> None:
     got, _ = world.paid(person(), 2)
     other, _ = world.paid(person(), 1)
