@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from uuid_utils.compat import uuid7
 
@@ -70,6 +72,24 @@ class User(AbstractBaseUser, PermissionsMixin):
         """A new password ends every sign-in that was made with the old one."""
         super().set_password(raw_password)
         self.auth_version = (self.auth_version or 0) + 1
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **options: Any) -> None:
+        """A password is saved with the version that it raised.
+
+        Django hashes an old password anew at sign-in and saves that column alone: the session that was just made
+        would not be of the version in the database.
+        """
+        if update_fields is not None and "password" in update_fields:
+            update_fields = {*update_fields, "auth_version"}
+        super().save(*args, update_fields=update_fields, **options)
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """What a session must hold to be theirs. Django's own knows the password only; ours ends with every version.
+
+        Django asks here for the replaced secret keys too.
+        """
+        made_of = f"{self.auth_version}:{self.password}"
+        return salted_hmac("livesale.session", made_of, secret=secret, algorithm="sha256").hexdigest()
 
 
 class ExternalIdentity(models.Model):

@@ -55,7 +55,10 @@ def change_profile(
 
 
 def end_everywhere(person_id: UUID) -> None:
-    """Sign a person out on all devices: sessions, tickets, resume tokens and sockets."""
+    """Sign a person out on all devices, this one too: sessions, tickets, resume tokens and sockets.
+
+    All of them but the tickets hold the version that was current when they were made.
+    """
     with transaction.atomic():
         User.objects.filter(id=person_id).update(auth_version=F("auth_version") + 1)
         Ticket.objects.filter(person_id=person_id).delete()

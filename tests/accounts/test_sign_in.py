@@ -117,6 +117,65 @@ def test_a_new_password_ends_what_was_opened_with_the_old_one(page: Client, revo
     assert page.get("/api/v1/me/").json()["person"] == str(eve.id)
 
 
+def test_signing_out_everywhere_ends_every_session(revoked: list[UUID]) -> None:
+    eve = person("Eve")
+    made, another = client(eve), client(eve)
+    key = made.cookies["sessionid"].value
+    identities = ProjectIdentities()
+    identity = identities.from_sessions([key])[0]
+    assert identity is not None
+    resume, ticket = identities.resume_token(identity), make_ticket(eve.id)
+    services.end_everywhere(eve.id)
+    assert revoked == [eve.id]
+    # by cookie, by ticket, by resume token: nothing of before opens a socket or answers a request
+    assert identities.from_sessions([key]) == [None]
+    assert identities.from_resume_tokens([resume]) == [None]
+    assert identities.from_ticket(ticket, "") is None
+    assert identities.still_valid([identity]) == set()
+    for browser in (made, another):
+        assert browser.get("/api/v1/me/").json()["person"] is None
+    eve.refresh_from_db()
+    assert client(eve).get("/api/v1/me/").json()["person"] == str(eve.id)
+
+
+def test_operators_sign_people_out_everywhere(revoked: list[UUID]) -> None:
+    boss = User.objects.create_superuser("boss@example.org", PASSWORD, name="Boss")
+    eve = person("Eve")
+    desk, hers = client(boss), client(eve)
+
+    def sign_out(*who: User) -> int:
+        body = {"action": "sign_out", "_selected_action": [str(w.id) for w in who]}
+        return desk.post("/admin/accounts/user/", body).status_code
+
+    assert sign_out(eve) == 302
+    assert hers.get("/api/v1/me/").json()["person"] is None
+    assert desk.get("/api/v1/me/").json()["person"] == str(boss.id)
+    # on all devices means on this one too
+    assert sign_out(boss) == 302
+    assert desk.get("/api/v1/me/").json()["person"] is None
+
+
+def test_a_password_hashed_anew_at_sign_in_does_not_end_that_sign_in(page: Client, settings: Any) -> None:
+    newest = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
+    oldest = "django.contrib.auth.hashers.PBKDF2SHA1PasswordHasher"
+    settings.PASSWORD_HASHERS = [oldest]
+    eve = person("Eve")
+    settings.PASSWORD_HASHERS = [newest, oldest]
+    answer = call(page, "post", "auth/login", {"email": "eve@example.org", "password": PASSWORD})
+    assert answer.status_code == 200, answer.content
+    assert User.objects.get(id=eve.id).password != eve.password
+    assert page.get("/api/v1/me/").json()["person"] == str(eve.id)
+    assert ProjectIdentities().from_sessions([page.cookies["sessionid"].value])[0] is not None
+
+
+def test_a_replaced_secret_key_ends_no_session(settings: Any) -> None:
+    eve = person("Eve")
+    made = client(eve)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "the next one, as long as it has to be: 0123456789"
+    assert made.get("/api/v1/me/").json()["person"] == str(eve.id)
+
+
 def test_deactivation_ends_everything(revoked: list[UUID]) -> None:
     eve = person("Eve")
     made = client(eve)
