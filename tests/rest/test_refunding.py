@@ -27,9 +27,7 @@ def line(world: ShopWorld) -> str:
     """The line of an order that is paid."""
     option = str(DeliveryOption.objects.get(shop_id=world.shop).id)
     contact = {"name": "Anna"}
-    world.do(
-        world.room, "order.deliver", world.buyer, order=str(world.order), option=option, contact=contact
-    )
+    world.do(world.room, "order.deliver", world.buyer, order=str(world.order), option=option, contact=contact)
     world.do(world.room, "order.mark_paid", order=str(world.order))
     return str(Line.objects.get(order_id=world.order).id)
 
