@@ -18,7 +18,7 @@ from chat.messages.text import clean
 from chat.moderation.audit import Audit
 from chat.moderation.book import RulesBook
 from chat.rooms.book import RoomBook
-from chat.rooms.permissions import STAFF_ROLES, may, outranks
+from chat.rooms.permissions import STAFF_ROLES, may
 
 describe("message.unknown", "That message is not there any more.")
 describe("message.too_many_pins", "There are already {limit} pinned messages. Unpin one first.")
@@ -164,7 +164,7 @@ class Delete(_OnMessage):
         )
         if not own:
             author = book.standing(request.stream_id, known.author_id)
-            if not outranks(standing.role, author.role):
+            if not standing.outranks(author):
                 raise Refused("permission.denied")
             batch.part(Audit).add(request, "message.delete", target_id=known.author_id, message=str(known.id))
         pinned = known.id in batch.part(MessageBook).pinned

@@ -20,12 +20,12 @@ from chat.moderation.audit import Audit
 from chat.moderation.models import Sanction, SanctionKind
 from chat.rooms.book import RoomBook, Standing
 from chat.rooms.models import Room
-from chat.rooms.permissions import may, outranks
 
 Reason = Annotated[str, msgspec.Meta(max_length=200)]
 
-# Called with (batch, room id, person id) when a person loses their place: the project lets go what they hold.
-_on_removal: list[Callable[[Batch, UUID, UUID], None]] = []
+# Called with (batch, room id, person id, everywhere) when a person loses their place: the project lets go what they
+# hold, `everywhere` once for what they hold outside the tenant's rooms, too.
+_on_removal: list[Callable[[Batch, UUID, UUID, bool], None]] = []
 # Called with (batch, requests) while declaring, for the same commands.
 _on_removal_declared: list[Callable[[Batch, Sequence[tuple[UUID, UUID]]], None]] = []
 
@@ -33,7 +33,7 @@ _on_removal_declared: list[Callable[[Batch, Sequence[tuple[UUID, UUID]]], None]]
 def when_removed(
     *,
     declare: Callable[[Batch, Sequence[tuple[UUID, UUID]]], None],
-    decide: Callable[[Batch, UUID, UUID], None],
+    decide: Callable[[Batch, UUID, UUID, bool], None],
 ) -> None:
     """Let another subject take part in the same transaction when a person is banned or cleared from a room."""
     _on_removal_declared.append(declare)
@@ -181,9 +181,10 @@ class _Against(Handler):
         target = rooms.standing(request.stream_id, request.body.person)
         if rooms.name_of(request.body.person) is None:
             raise Refused("person.unknown")
-        if not outranks(actor.role, target.role):
+        if not actor.outranks(target):
             raise Refused("permission.denied")
-        if getattr(request.body, "everywhere", False) and not may(actor.role, "member.ban_everywhere"):
+        everywhere = getattr(request.body, "everywhere", False)
+        if everywhere and not rooms.may(request.stream_id, actor, "member.ban_everywhere"):
             raise Refused("permission.denied")
         return target
 
@@ -242,7 +243,7 @@ class BanMember(_Against):
         if target.member:
             rooms.leave(room.id, request.body.person)
         for let_go in _on_removal:
-            let_go(batch, room.id, request.body.person)
+            let_go(batch, room.id, request.body.person, everywhere)
         batch.emit(room.id, "member.banned", {"person": str(request.body.person), "everywhere": everywhere})
         if everywhere:
             _tell_other_rooms(batch, room.tenant_id, room.id, request, banned=True)
@@ -282,7 +283,7 @@ class RemoveElsewhere(Handler):
             if standing.member:
                 rooms.leave(request.stream_id, person_id)
             for let_go in _on_removal:
-                let_go(batch, request.stream_id, person_id)
+                let_go(batch, request.stream_id, person_id, False)
         kind = "member.banned" if request.body.banned else "member.unbanned"
         batch.emit(request.stream_id, kind, {"person": str(person_id), "everywhere": True})
         return {}
@@ -353,7 +354,7 @@ class ClearMember(_Against):
         room = batch.part(RoomBook).room(request.stream_id)
         unpinned = batch.part(MessageBook).clear(room.id, request.body.person)
         for let_go in _on_removal:
-            let_go(batch, room.id, request.body.person)
+            let_go(batch, room.id, request.body.person, False)
         batch.part(Audit).add(request, "member.clear", target_id=request.body.person)
         batch.emit(room.id, "member.cleared", {"person": str(request.body.person)})
         for message_id in unpinned:

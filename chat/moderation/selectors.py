@@ -26,6 +26,18 @@ def muted_until(room_id: UUID, person_id: UUID) -> int | None:
     return int(until.timestamp() * 1000) if until is not None else None
 
 
+def banned_everywhere(*, tenant_id: UUID, person_id: UUID) -> bool:
+    """Whether this person is put out of all the tenant's rooms."""
+    return Sanction.objects.filter(
+        Q(until__isnull=True) | Q(until__gt=clock.now()),
+        tenant_id=tenant_id,
+        room_id__isnull=True,
+        person_id=person_id,
+        kind=SanctionKind.BAN,
+        lifted_at__isnull=True,
+    ).exists()
+
+
 def _tenant_of(room_id: UUID) -> Any:
     from chat.rooms.models import Room
 

@@ -16,8 +16,8 @@ from chat.log.batch import Batch, Insert, Part
 from chat.log.errors import Refused, describe
 from chat.log.store import Rows, any_of, ask, id_rows, stamp
 from chat.moderation.models import SanctionKind
-from chat.rooms.models import Membership, Room
-from chat.rooms.permissions import GUEST, STAFF_ROLES, may
+from chat.rooms.models import Membership, Room, RoomKind
+from chat.rooms.permissions import GUEST, RANK, STAFF_ROLES, may
 from chat.rooms.selectors import ask_tenant_roles
 
 # Messages a person may send to one room in a window, before `message.too_fast`.
@@ -46,6 +46,8 @@ class Standing:
     """One person in one room, as this batch goes on to change it."""
 
     role: str = GUEST
+    # the role of those who work for the tenant, in whatever room of it
+    tenant_role: str = GUEST
     member: bool = False
     banned: bool = False
     banned_everywhere: bool = False
@@ -53,6 +55,14 @@ class Standing:
     hidden: bool = False
     recent: int = 0
     last_message_at: datetime | None = None
+
+    def outranks(self, other: Standing) -> bool:
+        """Whether this person may act against the other one; a tenant's owner may against whoever runs a room."""
+        return self._rank > other._rank
+
+    @property
+    def _rank(self) -> tuple[int, bool]:
+        return RANK.get(self.role, 0), self.tenant_role == "owner"
 
 
 @dataclass(slots=True)
@@ -186,7 +196,10 @@ class RoomBook(Part):
         for (room_id, person_id), standing in self._standings.items():
             room = self.rooms.get(room_id)
             role = roles.get((room.tenant_id, person_id)) if room is not None else None
-            if role is not None and (standing.role not in STAFF_ROLES or role == "owner"):
+            if role is None:
+                continue
+            standing.tenant_role = role
+            if standing.role not in STAFF_ROLES or role == "owner":
                 standing.role, standing.member = role, True
 
     def _impose(self, sanctions: Rows) -> None:
@@ -222,6 +235,11 @@ class RoomBook(Part):
         """The name a declared person shows, None when there is no such person."""
         return self.names.get(person_id)
 
+    def may(self, room_id: UUID, standing: Standing, permission: str) -> bool:
+        """Whether a standing in this room has a permission."""
+        sells = self.rooms[room_id].kind == RoomKind.SALE
+        return may(standing.role, permission, tenant_role=standing.tenant_role, sells=sells)
+
     def is_gone(self, person_id: UUID) -> bool:
         """Whether a declared person never was, was erased or may not sign in any more: nothing new is theirs."""
         return person_id in self._gone or person_id not in self.names
@@ -235,12 +253,10 @@ class RoomBook(Part):
             raise Refused("auth.failed")
         if standing.banned:
             raise Refused("member.banned")
-        role = standing.role
-        if role == GUEST and room.open:
-            # signed in and reading an open room: taking part makes one a member
-            role = "member"
-        if not may(role, permission):
-            raise Refused("stream.unknown" if role == GUEST else "permission.denied")
+        # signed in and reading an open room: taking part makes one a member
+        visits = standing.role == GUEST and room.open
+        if not (may("member", permission) if visits else self.may(room_id, standing, permission)):
+            raise Refused("stream.unknown" if standing.role == GUEST and not visits else "permission.denied")
         if room.archived:
             raise Refused("room.archived")
         return standing

@@ -16,7 +16,7 @@ from chat.messages.text import clean
 from chat.moderation.audit import Audit
 from chat.rooms.book import RoomBook
 from chat.rooms.invites import InviteBook
-from chat.rooms.permissions import GUEST, outranks
+from chat.rooms.permissions import GUEST, RANK
 
 describe("member.owner_stays", "The owner cannot leave the room.")
 describe("invite.invalid", "That invitation is not valid any more.")
@@ -84,9 +84,13 @@ class RevokeInvite(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class RecheckMember(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """The shop has made this person part of its staff, or no longer."""
+    """The tenant has made this person part of its staff, or no longer.
+
+    `heir`: to whom the rooms go that they run and run no longer; none, when nothing is taken from them.
+    """
 
     person: UUID
+    heir: UUID | None = None
 
 
 class _InRoom(Handler):
@@ -161,7 +165,7 @@ class AppointMember(_InRoom):
         book = batch.part(RoomBook)
         standing = book.require(request.stream_id, request.actor_id, "member.appoint")
         target = book.standing(request.stream_id, request.body.person)
-        if not outranks(standing.role, target.role) or target.banned:
+        if not standing.outranks(target) or target.banned:
             raise Refused("permission.denied")
         if target.role == GUEST and book.is_gone(request.body.person):
             raise Refused("person.unknown")
@@ -188,6 +192,9 @@ class Configure(_InRoom):
         }
         only_rules = changes.keys() <= set(RULES)
         book.require(request.stream_id, request.actor_id, "room.slow" if only_rules else "room.configure")
+        if changes.get("open"):
+            # what everybody may see stands under the tenant's name
+            book.require(request.stream_id, request.actor_id, "room.open")
         for name, limit in (("name", 80), ("description", 500)):
             if changes.get(name):
                 changes[name] = clean(changes[name], limit=limit)
@@ -264,7 +271,12 @@ class Revoke(_InRoom):
 class Recheck(_InRoom):
     """A person's standing has changed beside the room: their sockets in it are judged anew."""
 
+    def others(self, request: Request) -> list[UUID]:
+        return [request.body.person, *([request.body.heir] if request.body.heir is not None else [])]
+
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        if request.body.heir is not None:
+            self._pass_on(batch, request.stream_id, request.body.person, request.body.heir)
         batch.emit(
             request.stream_id,
             "member.rechecked",
@@ -272,3 +284,18 @@ class Recheck(_InRoom):
             audience=Audience.STAFF,
         )
         return {}
+
+    def _pass_on(self, batch: Batch, room_id: UUID, person_id: UUID, heir: UUID) -> None:
+        """Who works for the tenant no longer, or in a lesser role, runs none of its rooms by an earlier one."""
+        book = batch.part(RoomBook)
+        standing = book.standing(room_id, person_id)
+        left = standing.tenant_role if standing.tenant_role != GUEST else "member"
+        appointed = []
+        if book.room(room_id).owner_id == person_id:
+            book.configure(room_id, owner_id=heir)
+            appointed.append((heir, "owner"))
+        if RANK[standing.role] > RANK[left]:
+            appointed.append((person_id, left))
+        for who, role in appointed:
+            book.appoint(room_id, who, role)
+            batch.emit(room_id, "member.appointed", {"person": str(who), "role": role})

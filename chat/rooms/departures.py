@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
-from django.db.models import Case, IntegerField, Value, When
+from django.db.models import Case, IntegerField, Q, Value, When
 
 from chat.log.batch import Batch, Part
 from chat.rooms.book import RoomBook
-from chat.rooms.models import Membership, Role
+from chat.rooms.models import Membership, Role, Room, RoomKind
 from chat.rooms.permissions import RANK
 
 
@@ -23,9 +23,12 @@ class Departures(Part):
         super().__init__(batch)
         self._heirs: dict[tuple[UUID, UUID], UUID | None] = {}
 
-    def want(self, room_id: UUID, person_id: UUID) -> None:
-        """Declare that a person goes. The room's head is locked: nobody comes or goes in it meanwhile."""
-        heir = self._heirs[room_id, person_id] = _heir(room_id, person_id)
+    def want(self, room_id: UUID, person_id: UUID, *, tenant_owner: UUID | None) -> None:
+        """Declare that a person goes. The room's head is locked: nobody comes or goes in it meanwhile.
+
+        `tenant_owner` is whose the rooms are that the tenant has opened for everybody, or sells in.
+        """
+        heir = self._heirs[room_id, person_id] = _heir(room_id, person_id, tenant_owner)
         self.batch.part(RoomBook).want(room_id, [p for p in (person_id, heir) if p is not None])
 
     def hand_over(self, room_id: UUID, person_id: UUID, *, name: str) -> UUID | None:
@@ -39,8 +42,11 @@ class Departures(Part):
         return heir
 
 
-def _heir(room_id: UUID, person_id: UUID) -> UUID | None:
-    """Of the highest rank, and of those who has been there longest."""
+def _heir(room_id: UUID, person_id: UUID, tenant_owner: UUID | None) -> UUID | None:
+    """The tenant's owner, where the room is the tenant's; else of the highest rank who has been there longest."""
+    of_tenant = Room.objects.filter(Q(kind=RoomKind.SALE) | Q(open=True), id=room_id).exists()
+    if of_tenant and tenant_owner not in {None, person_id}:
+        return tenant_owner
     rank = Case(*(When(role=role, then=Value(n)) for role, n in RANK.items()), output_field=IntegerField())
     return (
         Membership.objects.filter(room_id=room_id, person__is_active=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from chat.log.errors import Refused
-from chat.rooms.models import Membership
+from chat.rooms.models import Membership, RoomKind
 from chat.rooms.permissions import STAFF_ROLES
 from commerce.shops.models import Role, ShopKey, ShopStaff
 from livesale.accounts.identity import make_ticket
@@ -35,5 +35,11 @@ def _within(key: ShopKey, person: User) -> bool:
     for shop_id, role in ShopStaff.objects.filter(person=person).values_list("shop_id", "role"):
         if shop_id != key.shop_id or _RANK[Role(role)] > ceiling:
             return False
-    ranks = Membership.objects.filter(person=person, role__in=STAFF_ROLES).values_list("tenant_id", "role")
-    return all(tenant == key.shop_id and _IN_ROOM[role] <= ceiling for tenant, role in ranks)
+    ranks = Membership.objects.filter(person=person, role__in=STAFF_ROLES).values_list(
+        "tenant_id", "room__kind", "role"
+    )
+    # a group of one's own in the key's shop lends nothing of the shop
+    return all(
+        tenant == key.shop_id and (kind == RoomKind.GROUP or _IN_ROOM[role] <= ceiling)
+        for tenant, kind, role in ranks
+    )

@@ -14,6 +14,7 @@ from chat.log.models import Audience
 from chat.log.registry import Handler, command
 from chat.messages.text import clean
 from chat.moderation.audit import Audit
+from chat.moderation.selectors import banned_everywhere
 from chat.rooms.models import Room
 from chat.rooms.services import create_room
 from commerce.catalogue.models import Product, Variant
@@ -22,12 +23,16 @@ from commerce.shops.models import Shop
 from commerce.shops.services import add_delivery_option, add_staff, remove_staff
 from commerce.stock.models import Pool
 from livesale.accounts.models import User
-from livesale.backoffice.staff import Staff
+from livesale.backoffice.staff import ROOM_RUNNERS, Staff
 from livesale.claims.goods import Goods
 from livesale.sales.models import Offer, SaleState
 
 describe("staff.unknown", "Nobody with that address has an account here yet. Ask them to sign up first.")
-describe("room.signed_in", "Only the shop's staff can open sale rooms.")
+describe("room.staff_opens", "Only the shop's staff can open a room for everybody.")
+describe("room.too_many", "You have {limit} groups in this shop. Close one of them first.")
+
+# Groups that somebody may have in a shop for which they do not work.
+OWN_GROUPS = 10
 
 Code = Annotated[str, msgspec.Meta(min_length=1, max_length=24)]
 Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -98,12 +103,16 @@ class RemoveStaff(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class CreateRoom(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Open a room: a sale room (staff), or a group of one's own."""
+    """Open a room: a sale room or a group of the shop (staff), or a group of one's own.
+
+    `open`: whether everybody may come in. What the staff open is, unless they say otherwise; a group of one's own never
+    is: people come in by invitation.
+    """
 
     kind: Literal["group", "sale"]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
     description: Annotated[str, msgspec.Meta(max_length=500)] = ""
-    open: bool = True
+    open: bool | None = None
 
 
 class ConfigureShop(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -269,15 +278,21 @@ class Add(_InShop):
         if Shop.objects.filter(id=shop_id, owner_id=person.id).exists():
             raise Refused("permission.denied")
         add_staff(shop_id=shop_id, person=person.id, role=request.body.role, now=batch.now)
-        self._tell(batch, request, person.id, request.body.role)
+        self._tell(batch, request, shop_id, person.id, request.body.role)
         return {"person": str(person.id)}
 
-    def _tell(self, batch: Batch, request: Request, person_id: UUID, role: str | None) -> None:
+    def _tell(
+        self, batch: Batch, request: Request, shop_id: UUID, person_id: UUID, role: str | None
+    ) -> None:
         batch.part(Audit).add(request, request.spec.name, target_id=person_id, role=role or "")
+        recheck = {"person": person_id}
+        if role not in ROOM_RUNNERS:
+            # what they have run for the shop is the shop's
+            recheck["heir"] = Shop.objects.values_list("owner_id", flat=True).get(id=shop_id)
         # staff of the shop are staff in its rooms: open sockets there must see it
         for room_id in Room.objects.filter(tenant_id=request.stream_id).values_list("id", flat=True):
             key = f"{person_id} {request.client_id}"
-            batch.follow_up(room_id, "member.recheck", {"person": person_id}, key=key)
+            batch.follow_up(room_id, "member.recheck", recheck, key=key)
         batch.emit(
             request.stream_id,
             "staff.changed",
@@ -291,7 +306,7 @@ class Remove(Add):
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         shop_id = self.shop(batch, request)
         if remove_staff(shop_id=shop_id, person=request.body.person):
-            self._tell(batch, request, request.body.person, None)
+            self._tell(batch, request, shop_id, request.body.person, None)
         return {}
 
 
@@ -303,24 +318,38 @@ class OpenRoom(_InShop):
         body = request.body
         staff = batch.part(Staff)
         shop_id = staff.shop_of(request.stream_id)
-        if body.kind == "sale":
-            self.shop(batch, request)
+        of_shop = staff.may(shop_id, request.actor_id, self.permission)
+        if not of_shop:
+            self._check_own_group(shop_id, request)
+        opened = of_shop if body.open is None else body.open
         room_id = create_room(
             tenant_id=shop_id,
             kind=body.kind,
             name=clean(body.name, limit=80),
             description=clean(body.description) if body.description.strip() else "",
             owner_id=request.actor_id,
-            open=body.open,
+            open=opened,
             now=batch.now,
         )
         batch.emit(
             request.stream_id,
             "room.opened",
-            {"room": str(room_id), "kind": body.kind, "open": body.open},
-            audience=Audience.PUBLIC if body.open else Audience.STAFF,
+            {"room": str(room_id), "kind": body.kind, "open": opened},
+            audience=Audience.PUBLIC if opened else Audience.STAFF,
         )
         return {"room": str(room_id)}
+
+    def _check_own_group(self, shop_id: UUID, request: Request) -> None:
+        """What somebody may open who does not work here. The shop's head is locked: nobody counts beside us."""
+        if request.body.kind == "sale":
+            raise Refused("permission.denied")
+        if request.body.open:
+            raise Refused("room.staff_opens")
+        if banned_everywhere(tenant_id=shop_id, person_id=request.actor_id):
+            raise Refused("member.banned")
+        own = Room.objects.filter(tenant_id=shop_id, owner_id=request.actor_id, archived_at__isnull=True)
+        if own.count() >= OWN_GROUPS:
+            raise Refused("room.too_many", limit=OWN_GROUPS)
 
 
 @command("shop.configure", ConfigureShop, on=("shop",))

@@ -25,6 +25,8 @@ PERMISSIONS: dict[str, frozenset[str]] = {
 
 # A shop's staff as roles in its rooms.
 ROOM_ROLES = {"owner": "owner", "manager": "host", "host": "host", "packer": "moderator"}
+# Those who may open rooms for the shop, and run them.
+ROOM_RUNNERS = frozenset(role for role, permissions in PERMISSIONS.items() if "room.create" in permissions)
 
 
 def ask_tenant_roles(tenants: Iterable[UUID], people: Iterable[UUID]) -> Callable[[], Roles]:
@@ -60,9 +62,14 @@ class Staff(Part):
     def require(self, shop_id: UUID, person_id: UUID, permission: str) -> str:
         """The person's role, if it has the permission. Raises `permission.denied`."""
         role = self.role(shop_id, person_id)
-        if role is None or permission not in PERMISSIONS[role]:
+        if role is None or not self.may(shop_id, person_id, permission):
             raise Refused("permission.denied")
         return role
+
+    def may(self, shop_id: UUID, person_id: UUID, permission: str) -> bool:
+        """Whether the person works for the shop in a role that has the permission."""
+        role = self.role(shop_id, person_id)
+        return role is not None and permission in PERMISSIONS[role]
 
     def shop_of(self, stream_id: UUID) -> UUID:
         """The shop whose data this stream is. Raises `stream.wrong_kind` for a stream without one."""

@@ -18,7 +18,6 @@ from chat.messages.commands import Text, declare_message, send_message
 from chat.moderation.audit import Audit
 from chat.moderation.commands import when_removed
 from chat.rooms.book import RoomBook
-from chat.rooms.permissions import may
 from commerce.orders.models import Line
 from commerce.orders.types import ClaimTerms
 from livesale.claims.goods import Goods
@@ -94,6 +93,12 @@ class TellOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """An order born here was changed from another stream."""
 
     order: UUID
+    person: UUID
+
+
+class ShutOut(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Somebody was banned from all of the shop's rooms."""
+
     person: UUID
 
 
@@ -228,7 +233,7 @@ class Place(_Claiming):
         buyer = request.body.buyer or request.actor_id
         for_other = buyer is not request.actor_id and buyer != request.actor_id
         if for_other:
-            if not may(standing.role, "claim.for_others"):
+            if not rooms.may(request.stream_id, standing, "claim.for_others"):
                 raise Refused("permission.denied")
             if rooms.is_gone(buyer):
                 raise Refused("person.unknown")
@@ -351,6 +356,19 @@ class Told(Handler):
         return {}
 
 
+@command("buyer.shut_out", ShutOut, on=("shop",), system=True)
+class ShutOutBuyer(Handler):
+    """Nothing unpaid is kept for somebody who was put out of the whole shop, wherever they have claimed it."""
+
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        for r in requests:
+            batch.part(Goods).orders.want_person(buyer=r.body.person, shop_id=r.stream_id)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        batch.part(Goods).orders.drop_person(buyer=request.body.person, shop_id=request.stream_id)
+        return {}
+
+
 def _declare_removal(batch: Batch, pairs: Sequence[tuple[UUID, UUID]]) -> None:
     sales, goods = batch.part(SaleBook), batch.part(Goods)
     sales.fetch([room_id for room_id, _ in pairs])
@@ -360,8 +378,15 @@ def _declare_removal(batch: Batch, pairs: Sequence[tuple[UUID, UUID]]) -> None:
             goods.orders.want_person(buyer=person_id, shop_id=sale.tenant_id, scope_id=sale.id)
 
 
-def _let_go(batch: Batch, room_id: UUID, person_id: UUID) -> None:
-    """A person put out of a room loses their unpaid holds and places of its sale; the next in line get them."""
+def _let_go(batch: Batch, room_id: UUID, person_id: UUID, everywhere: bool) -> None:
+    """A person put out of a room loses their unpaid holds and places of its sale; the next in line get them.
+
+    With `everywhere` they lose those of the storefront, too, which is no room that could be told.
+    """
+    if everywhere:
+        shop_id = batch.part(RoomBook).room(room_id).tenant_id
+        key = f"{person_id} {batch.now.timestamp()}"
+        batch.follow_up(shop_id, "buyer.shut_out", {"person": person_id}, key=key)
     sale = batch.part(SaleBook).sale_or_none(room_id)
     if sale is not None:
         batch.part(Goods).orders.drop_person(buyer=person_id, shop_id=sale.tenant_id, scope_id=sale.id)

@@ -18,6 +18,7 @@ from chat.messages.book import MessageBook
 from chat.moderation.commands import SanctionBook
 from chat.rooms.book import RoomBook
 from chat.rooms.departures import Departures
+from commerce.shops.models import Shop
 from livesale.claims.goods import Goods
 
 
@@ -38,12 +39,15 @@ class Forget(Handler):
     def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
         departures, messages, goods = batch.part(Departures), batch.part(MessageBook), batch.part(Goods)
         batch.part(SanctionBook)
+        shops = {head.tenant_id for head in batch.heads.values() if head.tenant_id is not None}
+        owners = dict(Shop.objects.filter(id__in=shops).values_list("id", "owner_id"))
         for r in requests:
             person_id = r.body.person
             if batch.heads[r.stream_id].kind == "shop":
                 goods.orders.want_person(buyer=person_id, shop_id=r.stream_id)
             else:
-                departures.want(r.stream_id, person_id)
+                shop_id = batch.heads[r.stream_id].tenant_id
+                departures.want(r.stream_id, person_id, tenant_owner=shop_id and owners.get(shop_id))
                 messages.want_pins_of(r.stream_id, person_id)
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import msgspec
 from django.core.files.storage import default_storage
+from django.db.models import Q
 from django.utils.translation import get_language
 from rest_framework.request import Request
 
@@ -14,7 +15,7 @@ from chat.log import clock, reading
 from chat.log.errors import Refused, describe
 from chat.log.execute import execute
 from chat.rooms.events import RoomCard
-from chat.rooms.models import Room
+from chat.rooms.models import Membership, Room
 from chat.rooms.selectors import room_card
 from commerce.catalogue.media import MOST_BYTES, add_media
 from commerce.shops.models import Shop
@@ -131,7 +132,9 @@ def rooms_of(shop_id: UUID, person_id: UUID | None) -> list[dict[str, Any]]:
     """The shop's rooms that this person may read; archived ones only for those who work there."""
     rooms = Room.objects.filter(tenant_id=shop_id).order_by("-created_at", "-id")
     if person_id is None or staff_role(shop_id=shop_id, person=person_id) is None:
-        rooms = rooms.filter(archived_at__isnull=True)
+        # other people's groups are not counted among those that are shown
+        mine = Membership.objects.filter(person_id=person_id, tenant_id=shop_id).values("room_id")
+        rooms = rooms.filter(Q(open=True) | Q(id__in=mine), archived_at__isnull=True)
     found = list(rooms[:ROOMS_SHOWN])
     access = reading.access([room.id for room in found], person_id)
     return [room_card(room) for room in found if access[room.id].read]

@@ -11,7 +11,7 @@ import msgspec
 from chat.log.batch import Batch, Request
 from chat.log.errors import Refused
 from chat.log.registry import Handler, command
-from chat.moderation.models import Sanction, SanctionKind
+from chat.moderation.selectors import banned_everywhere
 from commerce.catalogue.models import Variant
 from commerce.orders.types import ClaimTerms
 from commerce.stock.models import Pool
@@ -67,14 +67,7 @@ class BuyVariant(Handler):
         )
         if variant is None or pool is None or pool.shop_id != request.stream_id:
             raise Refused("offer.unknown")
-        banned = Sanction.objects.filter(
-            tenant_id=request.stream_id,
-            room_id__isnull=True,
-            person_id=request.actor_id,
-            kind=SanctionKind.BAN,
-            lifted_at__isnull=True,
-        )
-        if banned.exists():
+        if banned_everywhere(tenant_id=request.stream_id, person_id=request.actor_id):
             raise Refused("member.banned")
         title = f"{variant.product.title} {variant.label}".strip()
         terms = ClaimTerms(

@@ -158,7 +158,6 @@ class Place:
 
     def own_rooms(self, who: Person, other: Person) -> None:
         shop = open_shop(name=f"Of {who.word[0]}", currency="EUR", owner_id=self.owner.id).id
-        self.do(shop, "staff.add", email=who.user.email, role="host")
         for name in ("alone", "shared"):
             made = self.do(
                 shop,
@@ -170,7 +169,8 @@ class Place:
             )
             setattr(who, name, UUID(made["room"]))
             self.do(UUID(made["room"]), "room.announce", who.id, text=who.said("announcement"))
-        self.do(who.shared, "member.join", other.id)
+        code = self.do(who.shared, "invite.create", who.id)["code"]
+        self.do(who.shared, "member.join", other.id, code=code)
         self.do(who.shared, "message.send", other.id, text=other.said("visit"))
         other.messages.append("")
 

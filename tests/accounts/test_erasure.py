@@ -132,6 +132,23 @@ def test_rooms_go_to_who_is_left_and_close_when_nobody_is(place: Place) -> None:
     assert not Membership.objects.filter(person_id=ada.id).exists()
 
 
+def test_what_is_the_shops_goes_to_the_shop(place: Place) -> None:
+    """A customer who has been there longest does not follow one of the staff: prices and orders would be theirs."""
+    ada = place.ada
+    place.do(place.shop, "staff.add", email=ada.user.email, role="manager")
+    rooms = [
+        UUID(place.do(place.shop, "room.create", ada.id, kind=kind, name="Evening")["room"])
+        for kind in ("sale", "group")
+    ]
+    for room in rooms:
+        place.do(room, "member.join", place.bob.id)
+    erasure.erase(ada.id)
+    for room in rooms:
+        assert Room.objects.get(id=room).owner_id == place.owner.id
+        assert Membership.objects.get(room_id=room, person_id=place.bob.id).role == "member"
+        place.do(room, "room.configure", name="Goes on")
+
+
 def test_what_came_while_it_was_carried_out_goes_in_the_second_round(place: Place) -> None:
     ada = place.ada
     with clock.frozen() as time:
