@@ -3,19 +3,21 @@
 Under ASGI every request that Django answers has a thread of its own and, with its first query, a connection to the
 database. Without a bound a database that is slow would be asked for hundreds of them, and everything else of this
 process would wait for a processor. Who finds no place in time is told to come again, before anything was begun.
+A place is for a request that has arrived with all its body (`livesale.uploads`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
 
-from chat.log.errors import busy
+from chat.log.errors import Refused, busy
 from livesale.rest.errors import refusal_at
+from livesale.uploads import Gone, Uploads
 
 # Requests that may wait for a place, and how long one does, in seconds: a buyer who is told "again" is not lost.
 WAITING = 200
@@ -48,20 +50,37 @@ class Admission:
         self._always = always
         self._places = asyncio.Semaphore(at_once)
         self._patience = patience
+        self._uploads = Uploads()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if _here(scope) in self._always:
             await self._application(scope, receive, send)
-        elif not await self._enter():
+            return
+        try:
+            body = await self._uploads.take(receive, _here(scope))
+        except Gone:
+            return
+        except Refused as refusal:
+            counts.turned_away += refusal.temporary
+            # the rest of the body may be on its way, or never come: nothing else is said on this connection
+            await _refuse(scope, send, refusal, [(b"connection", b"close")])
+            return
+        try:
+            await self._let_in(scope, body.receive, send)
+        finally:
+            body.close()
+
+    async def _let_in(self, scope: Any, receive: Any, send: Any) -> None:
+        if not await self._enter():
             counts.turned_away += 1
-            await _turn_away(scope, send)
-        else:
-            counts.running += 1
-            try:
-                await self._application(scope, receive, send)
-            finally:
-                counts.running -= 1
-                self._places.release()
+            await _refuse(scope, send, busy())
+            return
+        counts.running += 1
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            counts.running -= 1
+            self._places.release()
 
     async def _enter(self) -> bool:
         if not self._places.locked():
@@ -84,10 +103,10 @@ def _here(scope: Any) -> str:
     return path.removeprefix(scope.get("root_path") or "")
 
 
-async def _turn_away(scope: Any, send: Any) -> None:
+async def _refuse(scope: Any, send: Any, refusal: Refused, more: Iterable[tuple[bytes, bytes]] = ()) -> None:
     request = HttpRequest()
     request.path = _here(scope)
-    response = refusal_at(request, busy())
+    response = refusal_at(request, refusal)
     headers = [(name.lower().encode(), value.encode()) for name, value in response.items()]
-    await send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+    await send({"type": "http.response.start", "status": response.status_code, "headers": [*headers, *more]})
     await send({"type": "http.response.body", "body": response.content})

@@ -47,7 +47,10 @@ class Site:
         async def send(message: dict[str, Any]) -> None:
             said.append(message)
 
-        await self.door({"type": "http", "path": path, "root_path": ""}, None, send)
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        await self.door({"type": "http", "path": path, "root_path": ""}, receive, send)
         body = b"".join(message.get("body", b"") for message in said)
         return said[0]["status"], dict(said[0]["headers"]), body
 
