@@ -59,7 +59,7 @@ MIDDLEWARE = [
     "livesale.health.answer_probes",
     "livesale.logs.with_request_id",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "livesale.collected.Collected",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -165,11 +165,12 @@ CACHES = {"default": _cache()}
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
-# empty without `collectstatic`: then the files are served from where they are
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 FRONTEND_DIST = BASE_DIR / "frontend" / "dist"
 STATICFILES_DIRS = [FRONTEND_DIST] if FRONTEND_DIST.exists() else []
-WHITENOISE_USE_FINDERS = True
+# What was collected is all that is served where there is any: `make build` empties frontend/dist while the processes
+# before it still serve, and collected files stay. Without `collectstatic` files are served from where they are.
+WHITENOISE_USE_FINDERS = not any(STATIC_ROOT.iterdir())
 DJANGO_VITE = {
     "default": {
         "dev_mode": env.bool("VITE_DEV", default=False),
