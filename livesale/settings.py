@@ -280,7 +280,8 @@ SPECTACULAR_SETTINGS = {
 
 # Signs the sandbox gateway's webhooks. Never use the sandbox for real money.
 LIVESALE_SANDBOX_SECRET = os.environ.get("LIVESALE_SANDBOX_SECRET") or SECRET_KEY
-LIVESALE_SANDBOX_ENABLED = env.bool("LIVESALE_SANDBOX_ENABLED", default=True)
+# Where strangers come it is there for whoever asks for it only.
+LIVESALE_SANDBOX_ENABLED = env.bool("LIVESALE_SANDBOX_ENABLED", default=not BEHIND_TLS)
 
 # How long things are kept, in days; `livesale/checks/` refuses what does not fit together.
 # The log of a stream and the messages in it. 0: for ever.

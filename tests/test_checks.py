@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -168,8 +170,29 @@ def test_processes_with_a_key_each(settings: Any) -> None:
 
 def test_a_sandbox_in_public(settings: Any) -> None:
     settings.LIVESALE_SANDBOX_ENABLED = True
+    assert ids() == {"livesale.E012"}
+    # said once
+    assert len(run_checks(tags=[checks.TAG], include_deployment_checks=True)) == 1
+    settings.BEHIND_TLS = False
     assert ids() == set()
     assert ids(deploy=True) == {"livesale.E012"}
+
+
+def sandbox_by_default(folder: Path, **said: str) -> bool:
+    """What the settings of a process make of its environment."""
+    code = "from livesale import settings; print(settings.LIVESALE_SANDBOX_ENABLED)"
+    env = processes.environment(folder, env=said)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=processes.ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip() == "True"
+
+
+def test_the_sandbox_is_for_who_asks_for_it_where_strangers_come(tmp_path: Path) -> None:
+    assert sandbox_by_default(tmp_path)
+    assert not sandbox_by_default(tmp_path, BEHIND_TLS="1")
+    assert sandbox_by_default(tmp_path, BEHIND_TLS="1", LIVESALE_SANDBOX_ENABLED="1")
+    assert not sandbox_by_default(tmp_path, LIVESALE_SANDBOX_ENABLED="0")
 
 
 @pytest.mark.parametrize(
@@ -204,8 +227,9 @@ def test_what_is_for_developers(settings: Any) -> None:
 
 def test_a_proxy_that_nobody_told_of(settings: Any) -> None:
     settings.TRUSTED_PROXIES = 0
-    assert ids() == set()
-    assert ids(deploy=True) == {"livesale.E017"}
+    assert ids() == ids(deploy=True) == {"livesale.E017"}
+    settings.BEHIND_TLS = False
+    assert ids(deploy=True) == set()
 
 
 @pytest.mark.parametrize("origins", [[], ["http://shop.example"], ["https://shop.example", "shop.example"]])

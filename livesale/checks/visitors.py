@@ -44,6 +44,31 @@ def processes_share_the_key() -> Iterator[CheckMessage]:
         )
 
 
+@rule()
+def the_proxy_is_known() -> Iterator[CheckMessage]:
+    if settings.BEHIND_TLS and settings.TRUSTED_PROXIES < 1:
+        yield error(
+            17,
+            "A proxy ends TLS and TRUSTED_PROXIES is 0: everybody has the proxy's address, and who guesses "
+            "passwords locks all others out.",
+            "Set TRUSTED_PROXIES to the number of your own proxies in a row, mostly 1.",
+        )
+
+
+def _an_open_sandbox() -> CheckMessage:
+    return error(
+        12,
+        "The sandbox gateway is on: anybody could pay with a click on a button.",
+        "Set LIVESALE_SANDBOX_ENABLED=0.",
+    )
+
+
+@rule()
+def the_sandbox_is_closed_behind_tls() -> Iterator[CheckMessage]:
+    if settings.LIVESALE_SANDBOX_ENABLED and settings.BEHIND_TLS:
+        yield _an_open_sandbox()
+
+
 # --- before strangers come: `check --deploy` ------------------------------------------------------------------------
 
 
@@ -59,12 +84,9 @@ def the_key_is_given() -> Iterator[CheckMessage]:
 
 @rule(deploy=True)
 def the_sandbox_is_closed() -> Iterator[CheckMessage]:
-    if settings.LIVESALE_SANDBOX_ENABLED:
-        yield error(
-            12,
-            "The sandbox gateway is on: anybody could pay with a click on a button.",
-            "Set LIVESALE_SANDBOX_ENABLED=0.",
-        )
+    # behind TLS the rule above has said it
+    if settings.LIVESALE_SANDBOX_ENABLED and not settings.BEHIND_TLS:
+        yield _an_open_sandbox()
 
 
 @rule(deploy=True)
@@ -101,17 +123,6 @@ def nothing_is_for_developers() -> Iterator[CheckMessage]:
     on += ["VITE_DEV"] if any(each.get("dev_mode") for each in vite.values()) else []
     if on:
         yield error(16, f"{' and '.join(on)} is on.", "It is for those who write the program: set it to 0.")
-
-
-@rule(deploy=True)
-def the_proxy_is_known() -> Iterator[CheckMessage]:
-    if settings.BEHIND_TLS and settings.TRUSTED_PROXIES < 1:
-        yield error(
-            17,
-            "A proxy ends TLS and TRUSTED_PROXIES is 0: everybody has the proxy's address, and who guesses "
-            "passwords locks all others out.",
-            "Set TRUSTED_PROXIES to the number of your own proxies in a row, mostly 1.",
-        )
 
 
 @rule(deploy=True)
