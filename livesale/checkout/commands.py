@@ -114,6 +114,12 @@ class AttemptExpired(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     attempt: UUID
 
 
+class LapseOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A hold of a placed order has lapsed: if it was the last, so has the order."""
+
+    order: UUID
+
+
 class _OnOrder(Handler):
     """Commands about one order. `staff`: only the shop's staff with `permission`; else its buyer."""
 
@@ -170,13 +176,13 @@ class Pay(_OnOrder):
             placed = orders.checkout(order_id=body.order, buyer=request.actor_id)
             if placed.total_minor == 0:
                 return {"order": str(body.order), "number": placed.number, "amount_minor": 0, "url": None}
-        deadline = batch.now + chosen.window(body.method)
+        window = chosen.window(body.method)
         begun = orders.begin_payment(
             order_id=body.order,
             gateway=body.gateway,
             method=body.method,
-            deadline=deadline,
-            keep_until=deadline if chosen.keeps_holds(body.method) else None,
+            deadline=batch.now + window,
+            keep=window if chosen.keeps_holds(body.method) else None,
             attempt_id=uuid7(),
             buyer=request.actor_id,
         )
@@ -350,3 +356,13 @@ class Expired(Handler):
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         changed = batch.part(Goods).orders.payment_failed(attempt_id=request.body.attempt, state="expired")
         return {"changed": changed}
+
+
+@command("order.lapse", LapseOrder, on=("room", "shop"), system=True)
+class Lapse(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        for r in requests:
+            batch.part(Goods).orders.want_order(r.body.order)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        return {"changed": batch.part(Goods).orders.lapse_order(order_id=request.body.order)}

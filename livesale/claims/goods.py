@@ -139,6 +139,11 @@ class Goods(Part):
                 {"pool": pool_id},
                 key=f"{pool_id} {now.timestamp()}",
             )
+        for order_id, stream_id in self.orders.ended_orders().items():
+            # a sweep finds holds by their pool and locks no orders; whose last it was is seen under the order's lock
+            self.batch.follow_up(
+                stream_id, "order.lapse", {"order": order_id}, key=f"{order_id} {now.timestamp()}"
+            )
 
     def write(self, now: datetime, insert: Insert) -> None:
         self.stock.write(now, insert_rows)

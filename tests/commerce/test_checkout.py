@@ -6,7 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from commerce.errors import Refused
-from commerce.models import Adjustment, Contact, Line, Order, Waiting
+from commerce.models import Adjustment, Contact, Order, Waiting
 from commerce.orders.services import erase_contacts
 from commerce.shops.services import add_delivery_option
 from commerce.verify import drifts
@@ -190,23 +190,54 @@ def test_giving_up_an_order_frees_everything(world: World) -> None:
         give_up(world, got.order_id, shop_id=uuid7())
 
 
-def test_a_placed_order_of_which_nothing_is_held_lapses(world: World) -> None:
+def test_a_placed_order_lapses_with_its_last_hold(world: World) -> None:
+    buyer = person()
+    first, second = world.claim(buyer), world.claim(buyer, terms=world.terms(hold_seconds=900))
+    world.checkout(first.order_id, buyer)
+    world.later(600)
+    world.sweep()
+    assert (world.told(), world.follow_up()) == (["hold.lapsed"], [])
+    assert world.order(first.order_id).state == "placed"
+    world.later(300)
+    world.sweep()
+    assert (world.told(), world.follow_up()) == (["hold.lapsed"], ["order.lapsed"])
+    order = world.order(second.order_id)
+    assert (order.state, order.payment_state) == ("lapsed", "unpaid")
+    world.ended = {order.id}
+    assert world.follow_up() == []
+
+
+def test_a_locked_order_lapses_in_the_same_transaction(world: World) -> None:
     buyer = person()
     got = world.claim(buyer)
     world.checkout(got.order_id, buyer)
-    for expected in (False, True, False):
-        batch = world.batch()
-        batch.book.want_order(got.order_id)
-        assert (
-            batch.decide(
-                world.now,
-                lambda batch=batch: batch.book.tidy(order_id=got.order_id, shop_id=world.shop_id),
-            )
-            is expected
-        )
-        world.later(600)
+    world.later(600)
+    batch = world.batch()
+    batch.book.want_order(got.order_id)
+    batch.decide(world.now, lambda: None)
+    assert world.told() == ["hold.lapsed", "order.lapsed"]
     assert world.order(got.order_id).state == "lapsed"
-    assert Line.objects.get().state == "lapsed"
+    assert world.follow_up() == []
+
+
+def test_what_is_given_back_may_be_the_last_that_was_held(world: World) -> None:
+    buyer = person()
+    got = world.claim(buyer)
+    other = world.claim(buyer, terms=world.terms(hold_seconds=900))
+    world.checkout(got.order_id, buyer)
+    world.later(600)
+    world.sweep()
+    world.cancel(other.line_id, buyer)
+    assert world.told() == ["line.cancelled", "order.changed", "order.lapsed"]
+    assert world.order(got.order_id).state == "lapsed"
+
+
+def test_a_basket_does_not_lapse(world: World) -> None:
+    got = world.claim(person())
+    world.later(600)
+    world.sweep()
+    assert world.follow_up() == []
+    assert world.order(got.order_id).state == "open"
 
 
 def test_a_ban_takes_unpaid_orders_too(world: World) -> None:

@@ -24,6 +24,9 @@ people = st.sampled_from(PEOPLE)
 units = st.integers(1, 4)
 pick = st.integers(0, 50)
 
+# kinds of the news of all examples
+TOLD: set[str] = set()
+
 
 class Shop(RuleBasedStateMachine):
     """Each example is undone when it ends, so that the books are those of one small shop."""
@@ -149,9 +152,21 @@ class Shop(RuleBasedStateMachine):
             self.orders(order.id, lambda book: book.cancel_order(order_id=order.id, buyer=order.buyer_id))
 
     @rule(at=pick)
-    def tidy(self, at: int) -> None:
+    def lapse(self, at: int) -> None:
         if order := self.one(Order, at):
-            self.orders(order.id, lambda book: book.tidy(order_id=order.id, shop_id=order.shop_id))
+            self.orders(order.id, lambda book: book.lapse_order(order_id=order.id))
+
+    @rule(buyer=people, qty=units, begins=st.booleans(), late=st.sampled_from([599, 600, 900]))
+    def forget(self, buyer, qty: int, begins: bool, late: int) -> None:
+        """Placed, perhaps about to be paid, and never thought of again."""
+        got = self.attempt(self.world.claim, buyer, qty)
+        if got and got.got and self.attempt(self.world.checkout, got.order_id, buyer):
+            if begins:
+                begun = self.world.begin(got.order_id, buyer)
+            self.world.later(late)
+            self.world.sweep()
+            if begins:
+                self.no_longer(begun.attempt_id)
 
     @rule(buyer=people, qty=units, late=st.sampled_from([0, 0, 599, 600]), others=st.integers(0, 4))
     def buy(self, buyer, qty: int, late: int, others: int) -> None:
@@ -169,8 +184,8 @@ class Shop(RuleBasedStateMachine):
     @rule(at=pick, gateway=st.sampled_from(["sandbox", "manual"]), keep=st.booleans())
     def begin_payment(self, at: int, gateway: str, keep: bool) -> None:
         if order := self.one(Order, at, state__in=["placed", "lapsed"]):
-            until = self.world.now + timedelta(days=1) if keep else None
-            self.attempt(self.world.begin, order.id, order.buyer_id, gateway=gateway, keep_until=until)
+            longer = timedelta(days=1) if keep else None
+            self.attempt(self.world.begin, order.id, order.buyer_id, gateway=gateway, keep=longer)
 
     @rule(at=pick, wrong=st.sampled_from([0, 0, 0, 1]), repeat=st.booleans())
     def money(self, at: int, wrong: int, repeat: bool) -> None:
@@ -188,9 +203,12 @@ class Shop(RuleBasedStateMachine):
     @rule(at=pick)
     def no_money(self, at: int) -> None:
         if attempt := self.one(Attempt, at):
-            batch = self.world.batch()
-            batch.book.want_payment(attempt.id)
-            batch.decide(self.world.now, lambda: batch.book.payment_failed(attempt_id=attempt.id))
+            self.no_longer(attempt.id)
+
+    def no_longer(self, attempt_id) -> None:
+        batch = self.world.batch()
+        batch.book.want_payment(attempt_id)
+        batch.decide(self.world.now, lambda: batch.book.payment_failed(attempt_id=attempt_id))
 
     @rule(at=pick, qty=st.one_of(st.none(), units), restock=st.booleans())
     def refund(self, at: int, qty, restock: bool) -> None:
@@ -200,14 +218,24 @@ class Shop(RuleBasedStateMachine):
 
     @invariant()
     def books_add_up(self) -> None:
-        for news in self.world.last.book.news:
-            hypothesis.event(news.kind)
+        told = [news.kind for news in self.world.last.book.news] + self.world.follow_up()
+        for kind in told:
+            hypothesis.event(kind)
+        TOLD.update(told)
         assert drifts() == []
         for pool in Pool.objects.filter(shop_id=self.world.shop_id):
             assert pool.stock == pool.free + pool.held + pool.sold
             assert pool.free >= 0
             waits = Waiting.objects.filter(pool=pool, state="waiting").count()
             assert pool.closed_at or not waits or pool.free == 0
+        self.no_order_stays_placed_for_nothing()
+
+    def no_order_stays_placed_for_nothing(self) -> None:
+        for order in Order.objects.filter(shop_id=self.world.shop_id, state__in=["placed", "lapsed"]):
+            held = Line.objects.filter(order=order, placed=True, state="held").exists()
+            live = Attempt.objects.filter(order=order, state__in=["created", "pending"]).exists()
+            assert order.state == ("placed" if held or live else "lapsed")
+            assert order.paid_minor == 0
 
     @invariant()
     def a_hold_ends_once(self) -> None:
@@ -230,3 +258,4 @@ def test_any_order_of_commands(db: None) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+    assert {"order.paid", "order.lapsed"} <= TOLD

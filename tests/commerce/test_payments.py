@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from commerce.errors import Refused
-from commerce.models import Attempt, PaymentEvent, Refund
+from commerce.models import Attempt, Line, PaymentEvent, Refund
 from commerce.verify import drifts
 from tests.commerce.world import World, person
 
@@ -191,13 +192,83 @@ def test_units_that_lapsed_since_checkout_are_not_charged(world: World) -> None:
         world.begin(got.order_id, buyer)
 
 
+def slow(days: float) -> dict[str, Any]:
+    """How an attempt begins whose money takes days."""
+    longest = timedelta(days=days)
+    return {"gateway": "manual", "method": f"{days} days", "window": longest, "keep": longest}
+
+
 def test_slow_money_keeps_its_holds(world: World) -> None:
-    until = world.now + timedelta(days=5)
-    _, got, begun = ready(world, gateway="manual", method="transfer", keep_until=until)
+    _, got, begun = ready(world, **slow(5))
     world.later(3 * 86400)
     world.sweep()
     assert world.line(got.line_id).state == "held"
     assert world.pay(begun.attempt_id, 3000).outcome == "paid"
+
+
+@pytest.mark.parametrize("again", ["resumed", "after a failure", "another way"])
+def test_asking_again_keeps_no_hold_longer(world: World, again: str) -> None:
+    placed = world.now
+    buyer, got, begun = ready(world, 10, **slow(5))
+    waits = world.claim(person())
+    for day in range(1, 5):
+        world.later(86400)
+        if again == "after a failure":
+            fail(world, begun.attempt_id)
+        begun = world.begin(got.order_id, buyer, **slow(4 if again == "another way" and day % 2 else 5))
+        assert begun.repeated == (again == "resumed")
+        assert world.line(got.line_id).hold_until == placed + timedelta(days=5)
+        assert begun.deadline == placed + timedelta(days=5) or day == 3
+    world.later(86400)
+    world.sweep()
+    assert world.line(got.line_id).state == "lapsed"
+    assert Line.objects.get(order_id=waits.order_id).state == "held"
+    with pytest.raises(Refused):
+        world.begin(got.order_id, buyer, **slow(5))
+
+
+def test_an_order_waits_for_the_money_that_may_be_on_its_way(world: World) -> None:
+    buyer, got, begun = ready(world)
+    other = world.begin(got.order_id, buyer, gateway="manual")
+    world.later(600)
+    world.sweep()
+    world.follow_up()
+    assert world.order(got.order_id).state == "placed"
+    fail(world, begun.attempt_id, state="expired")
+    assert world.order(got.order_id).state == "placed"
+    fail(world, other.attempt_id, state="expired")
+    assert world.told() == ["order.unpaid", "order.lapsed"]
+    assert world.order(got.order_id).state == "lapsed"
+    assert world.pay(begun.attempt_id, 3000).outcome == "paid"
+
+
+def test_an_order_is_placed_while_it_holds_something(world: World) -> None:
+    _, got, begun = ready(world)
+    fail(world, begun.attempt_id)
+    assert world.told() == ["order.unpaid"]
+    assert world.order(got.order_id).state == "placed"
+
+
+def test_the_wrong_money_is_not_waited_for(world: World) -> None:
+    _, got, begun = ready(world)
+    world.later(600)
+    world.sweep()
+    world.follow_up()
+    assert world.pay(begun.attempt_id, 1).outcome == "mismatch"
+    assert world.order(got.order_id).state == "lapsed"
+    assert mark_paid(world, got.order_id).outcome == "paid"
+
+
+def test_who_changes_to_a_faster_way_keeps_the_time_that_is_left(world: World) -> None:
+    placed = world.now
+    buyer, got, begun = ready(world, **slow(5))
+    fail(world, begun.attempt_id)
+    world.later(4 * 86400)
+    for way in (slow(0.1), {}):
+        second = world.begin(got.order_id, buyer, **way)
+        assert world.line(got.line_id).hold_until == placed + timedelta(days=5)
+        assert second.deadline == world.now + (way.get("window") or timedelta(minutes=30))
+    assert world.pay(second.attempt_id, 3000).outcome == "paid"
 
 
 def test_a_transfer_of_the_gateways_reference(world: World) -> None:
@@ -238,7 +309,7 @@ def test_staff_mark_an_order_as_paid(world: World) -> None:
 
 
 def test_a_turn_that_is_paid_is_taken(world: World) -> None:
-    from commerce.models import Line, Waiting
+    from commerce.models import Waiting
 
     holder = person()
     held = world.claim(holder, 10)

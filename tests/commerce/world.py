@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -47,6 +48,7 @@ class World:
     stream: UUID = field(default_factory=uuid7)
     offer_id: UUID = field(default_factory=uuid7)
     last: Batch = field(default_factory=Batch)
+    ended: set[UUID] = field(default_factory=set)
 
     @classmethod
     def create(cls, units: int = 10, price: int = 1500, currency: str = "EUR") -> World:
@@ -87,8 +89,22 @@ class World:
         self.now += timedelta(seconds=seconds)
 
     def batch(self) -> Batch:
+        self.ended |= self.last.book.ended_orders().keys()
         self.last = Batch()
         return self.last
+
+    def follow_up(self) -> list[str]:
+        """What the log promises for orders that lost a hold while nobody had locked them; the kinds of its news."""
+        told: list[str] = []
+        self.batch()
+        while self.ended:
+            order_id = self.ended.pop()
+            batch = self.batch()
+            batch.book.want_order(order_id)
+            batch.decide(self.now, partial(batch.book.lapse_order, order_id=order_id))
+            told += self.told()
+            self.batch()
+        return told
 
     # one command per transaction, for tests that are not about batches
 
@@ -115,7 +131,14 @@ class World:
         batch.book.want_checkout(order_id)
         return batch.decide(self.now, lambda: batch.book.checkout(order_id=order_id, buyer=buyer))
 
-    def begin(self, order_id: UUID, buyer: UUID, gateway: str = "sandbox", **more: Any) -> Any:
+    def begin(
+        self,
+        order_id: UUID,
+        buyer: UUID,
+        gateway: str = "sandbox",
+        window: timedelta = timedelta(minutes=30),
+        **more: Any,
+    ) -> Any:
         batch = self.batch()
         batch.book.want_order(order_id)
         return batch.decide(
@@ -124,7 +147,7 @@ class World:
                 order_id=order_id,
                 gateway=gateway,
                 buyer=buyer,
-                deadline=self.now + timedelta(minutes=30),
+                deadline=self.now + window,
                 **more,
             ),
         )

@@ -176,6 +176,13 @@ def _two_sweepers(scene: Scene) -> None:
     scene.sweep()
 
 
+def _never_paid(seconds: float) -> Callable[[Scene], Any]:
+    def run(scene: Scene) -> None:
+        scene.at(seconds).sweep()
+
+    return run
+
+
 def _double_at_once(scene: Scene) -> None:
     scene.at_once(*[scene.webhook] * 3)
     scene.said.sort()
@@ -260,6 +267,18 @@ RACES = [
         True,
         _two_sweepers,
         "Anna lapsed; Ben held; order placed; 0 free 1 held 0 sold; hold release hold",
+    ),
+    Race(
+        "the hold has ended, the payment has still half an hour",
+        True,
+        _never_paid(2),
+        "Anna lapsed; Ben held; order placed; 0 free 1 held 0 sold; hold release hold",
+    ),
+    Race(
+        "the hold has ended and the time to pay is over",
+        True,
+        _never_paid(3600),
+        "Anna lapsed; Ben held; order lapsed; 0 free 1 held 0 sold; hold release hold",
     ),
     Race("the same webhook three times at once", False, _double_at_once, PAID, "paid, paid, paid"),
     Race("two success events of one payment", False, _two_events, PAID, "paid, e2 paid again"),

@@ -112,6 +112,8 @@ class Baskets(Core):
         if any(other.placed and other.live and other.state in ("held", "lapsed") for other in order.lines):
             order.total_minor = order.total("held", "lapsed")
             self._tell_order("order.changed", order, total_minor=order.total_minor)
+            # what was given back may have been the last that was held, with the rest lapsed before
+            self._lapse_order(order)
         else:
             self._close(order)
 

@@ -80,19 +80,23 @@ class Checkout(Claims, Baskets):
             entry.order_id = basket
         self.news.append(News("order.changed", order.buyer_id, order.shop_id, order.origin_stream, basket))
 
-    def tidy(self, *, order_id: UUID, shop_id: UUID) -> bool:
-        """A placed order of which no unit is held any more becomes ``lapsed``. Harmless to repeat; True if it did.
+    def lapse_order(self, *, order_id: UUID) -> bool:
+        """A placed order of which no unit is held any more becomes ``lapsed``, unless money may be on its way to it.
 
-        Money that still comes is dealt with by `Payments.payment_succeeded`.
+        Happens by itself where a hold or an attempt of a loaded order ends; for the others see `ended_orders`.
+        Harmless to repeat; True if it did. Money that still comes is dealt with by `Payments.payment_succeeded`.
         """
-        order = self.order(order_id, shop_id=shop_id)
-        if order.state != Order.State.PLACED or any(
-            line.placed and line.state == "held" for line in order.lines
+        order = self.orders.get(order_id)
+        return order is not None and self._lapse_order(order)
+
+    def _lapse_order(self, order: OrderRow) -> bool:
+        if (
+            order.state != Order.State.PLACED
+            or order.paid_minor
+            or any(line.placed and line.state == "held" for line in order.lines)
+            or any(attempt.is_live for attempt in order.attempts)
         ):
             return False
         order.state, order.payment_state = Order.State.LAPSED, Order.Payment.UNPAID
-        for attempt in order.attempts:
-            if attempt.is_live:
-                attempt.state, attempt.settled_at = "expired", self.now
         self._tell_order("order.lapsed", order)
         return True

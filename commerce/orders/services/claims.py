@@ -204,6 +204,13 @@ class Claims(Core):
         if line.state == "held":
             self._tell_line("turn.lapsed" if line.turn else "hold.lapsed", line, qty=line.live)
             self._end(line, "lapsed", "lapsed", None)
+            if not line.placed:
+                return
+            order = self.orders.get(line.order_id)
+            if order is None:
+                self._ended[line.order_id] = line.origin_stream
+            else:
+                self._lapse_order(order)
 
     def _held(self, line_id: UUID, buyer: UUID | None, shop_id: UUID | None) -> LineRow:
         line = self.line(line_id, buyer=buyer, shop_id=shop_id)

@@ -83,6 +83,7 @@ class Core(Wants):
         self._contacts: dict[UUID, UUID] = {}
         self._refund_rows: dict[UUID, list[Any]] = {}
         self._more: set[UUID] = set()
+        self._ended: dict[UUID, UUID] = {}
         # what is to be written
         self._new_orders: list[tuple[Any, ...]] = []
         self._new_lines: list[LineRow] = []
@@ -319,6 +320,13 @@ class Core(Wants):
         }
         return self._more | left
 
+    def ended_orders(self) -> dict[UUID, UUID]:
+        """Placed orders that lost a hold here without being locked, and the streams where they were born.
+
+        Whether anything is left of them is for a batch that locks them: see `Checkout.lapse_order`.
+        """
+        return self._ended
+
     def order(self, order_id: UUID, *, buyer: UUID | None = None, shop_id: UUID | None = None) -> OrderRow:
         """The order, for its buyer or for the staff of its shop."""
         order = self.orders.get(order_id)
@@ -352,6 +360,9 @@ class Core(Wants):
         raise NotImplementedError
 
     def _lapse(self, line: LineRow) -> None:
+        raise NotImplementedError
+
+    def _lapse_order(self, order: OrderRow) -> bool:
         raise NotImplementedError
 
     def _leave(self, entry: Entry, state: str, kind: str) -> None:

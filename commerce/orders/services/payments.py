@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -41,15 +41,16 @@ class Payments(Checkout):
         gateway: str,
         deadline: datetime,
         method: str = "",
-        keep_until: datetime | None = None,
+        keep: timedelta | None = None,
         attempt_id: UUID | None = None,
         buyer: UUID | None = None,
         shop_id: UUID | None = None,
     ) -> Begun:
         """An attempt for what is still held. Units that lapsed since checkout leave the order first.
 
-        ``keep_until`` lengthens the holds up to that moment, for gateways whose money takes days; without it no hold
-        becomes longer. A live attempt for the same amount and gateway is resumed, one for another amount replaced.
+        ``keep`` is for gateways whose money takes days: holds last until that long after the order was placed, and
+        the attempt no longer than they; without it no hold becomes longer. A live attempt for the same amount and
+        gateway is resumed, one for another amount replaced.
         """
         order = self.order(order_id, buyer=buyer, shop_id=shop_id)
         self._in_state(order, Order.State.PLACED)
@@ -60,19 +61,29 @@ class Payments(Checkout):
             if line.placed and line.state == "lapsed":
                 line.placed = False
         order.total_minor = order.total("held")
-        if keep_until is not None:
-            for line in order.lines:
-                if line.placed and line.state == "held" and line.hold_until < keep_until:
-                    line.hold_until = keep_until
         for attempt in order.attempts:
             if attempt.is_live and attempt.gateway == gateway:
                 if (attempt.amount_minor, attempt.method) == (order.total_minor, method):
                     return self._begun(attempt, repeated=True)
                 attempt.state, attempt.settled_at = "cancelled", self.now
+        if keep is not None:
+            deadline = min(deadline, self._keep_holds(order, keep))
         attempt = self._attempt(order, gateway, method, deadline, attempt_id)
         order.payment_state = Order.Payment.PENDING
         self._tell_order("order.pending", order, attempt=attempt.id, amount_minor=attempt.amount_minor)
         return self._begun(attempt, repeated=False)
+
+    def _keep_holds(self, order: OrderRow, keep: timedelta) -> datetime:
+        """Lengthen an order's holds for a new attempt; the moment the last of them ends.
+
+        Counted from when the order was placed, which happens once: counted from now, whoever asks again and again
+        would keep units for ever from those who wait. What a hold has left, it keeps.
+        """
+        assert order.placed_at is not None
+        held = [line for line in order.lines if line.placed and line.state == "held"]
+        for line in held:
+            line.hold_until = max(line.hold_until, order.placed_at + keep)
+        return max(line.hold_until for line in held)
 
     def _attempt(
         self, order: OrderRow, gateway: str, method: str, deadline: datetime, attempt_id: UUID | None
@@ -124,6 +135,7 @@ class Payments(Checkout):
         ):
             order.payment_state = Order.Payment.UNPAID
             self._tell_order("order.unpaid", order, attempt=attempt.id, reason=state)
+        self._lapse_order(order)
         return True
 
     def payment_succeeded(
@@ -209,6 +221,7 @@ class Payments(Checkout):
             {"outcome": "mismatch", "paid": 0, "refund": amount_minor},
         )  # fmt: skip
         self._tell_order("payment.flagged", order, attempt=attempt.id, amount_minor=amount_minor)
+        self._lapse_order(order)
         return Settled("mismatch", order.id, attempt.id, 0, amount_minor, refunds=refunds)
 
     def _lapse_own(self, order: OrderRow) -> None:
