@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from commerce.orders.models import Adjustment, Contact, Line, Order
 from commerce.payments.models import Attempt
@@ -40,16 +40,19 @@ def line_view(line: Line) -> dict[str, Any]:
 
 def waiting_views(order_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     """Waiting places by order, each with how many people are before and including it."""
-    mine = list(Waiting.objects.filter(order_id__in=order_ids, state="waiting"))
-    if not mine:
-        return {}
-    places = dict(
-        Waiting.objects.filter(pool_id__in={w.pool_id for w in mine}, state="waiting")
-        .annotate(place=Window(RowNumber(), partition_by=F("pool_id"), order_by=F("rank").asc()))
-        .values_list("id", "place")
+    # counted along the list's own index and read while the pool is locked: a row per place asked for, not per person
+    ahead = (
+        Waiting.objects.filter(pool_id=OuterRef("pool_id"), state="waiting", rank__lt=OuterRef("rank"))
+        .order_by()
+        .values("pool_id")
+        .annotate(people=Count("*"))
+        .values("people")
+    )
+    mine = Waiting.objects.filter(order_id__in=order_ids, state="waiting").annotate(
+        place=Coalesce(Subquery(ahead), 0) + 1
     )
     found: dict[UUID, list[dict[str, Any]]] = {}
-    for w in sorted(mine, key=lambda w: (w.created_at, w.id)):
+    for w in mine.order_by("created_at", "id"):
         found.setdefault(w.order_id, []).append(
             {
                 "waiting": str(w.id),
@@ -57,7 +60,7 @@ def waiting_views(order_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]
                 "offer": str(w.offer_id),
                 "title": w.terms.get("title", "") if isinstance(w.terms, dict) else "",
                 "qty": w.qty,
-                "place": places.get(w.id),
+                "place": w.place,
                 "state": w.state,
             }
         )
