@@ -8,7 +8,7 @@ from chat.log.errors import Refused
 from chat.rooms.models import Membership, RoomKind
 from chat.rooms.permissions import STAFF_ROLES
 from commerce.shops.models import Role, ShopKey, ShopStaff
-from livesale.accounts.identity import make_ticket
+from livesale.accounts.identity import by_shop_key, make_ticket
 from livesale.accounts.models import User
 from livesale.accounts.services import clean_name, external_person
 
@@ -18,13 +18,16 @@ _IN_ROOM = {"owner": 3, "host": 2, "moderator": 1}
 
 
 def ticket_for(key: ShopKey, *, external_id: str, name: str) -> tuple[str, UUID]:
-    """A ticket for a shop's own user, and who that is here. Raises `key.above_ceiling`, `auth.failed`."""
+    """A ticket for a shop's own user, and who that is here. A socket that it opens ends when the key is revoked.
+
+    Raises `key.above_ceiling`, `auth.failed`.
+    """
     person = external_person(shop_id=key.shop_id, external_id=external_id, name=clean_name(name))
     if not person.is_active:
         raise Refused("auth.failed")
     if not _within(key, person):
         raise Refused("key.above_ceiling")
-    return make_ticket(person.id), person.id
+    return make_ticket(person.id, session=by_shop_key(key.id)), person.id
 
 
 def _within(key: ShopKey, person: User) -> bool:

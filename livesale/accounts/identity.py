@@ -12,26 +12,33 @@ from uuid import UUID
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.models import Session
-from django.core import signing
 from django.utils.crypto import constant_time_compare
 from django.utils.timezone import now as wall_clock
 
 from chat.log import clock
 from chat.realtime.identity import Identity
+from commerce.shops.models import ShopKey
 from livesale.accounts.models import Ticket, User
+from livesale.accounts.tokens import read, write
 
 TICKET_LIFE = timedelta(seconds=30)
-RESUME_LIFE = timedelta(minutes=10)
-_RESUME_SALT = "livesale.resume"
+_BY_KEY = "key:"
 
 
-def make_ticket(person_id: UUID, *, origin: str = "") -> str:
-    """A ticket for one socket of one person, valid for 30 seconds; bound to a page's origin when one is given."""
+def make_ticket(person_id: UUID, *, origin: str = "", session: str = "") -> str:
+    """A ticket for one socket of one person, valid for 30 seconds; bound to a page's origin when one is given.
+
+    The socket ends with `session`: the key of a session, or `by_shop_key`.
+    """
     ticket = secrets.token_urlsafe(24)
     now = clock.now()
     Ticket.objects.filter(expires_at__lt=now).delete()
     Ticket.objects.create(
-        digest=Ticket.digest_of(ticket), person_id=person_id, origin=origin, expires_at=now + TICKET_LIFE
+        digest=Ticket.digest_of(ticket),
+        person_id=person_id,
+        origin=origin,
+        session=session,
+        expires_at=now + TICKET_LIFE,
     )
     return ticket
 
@@ -51,16 +58,25 @@ def _users(ids: Iterable[Any]) -> dict[str, User]:
     return {str(user.id): user for user in User.objects.filter(id__in=wanted, is_active=True)}
 
 
-def _claim(token: str) -> tuple[UUID, int, str] | None:
-    """Whom a resume token was made for (person, version of their sign-ins, session), if it is ours and young."""
-    try:
-        # not Django's own time limit: it goes by each machine's clock, and tokens go from one to another
-        data = signing.loads(token, salt=_RESUME_SALT)
-        if clock.told_ms() - int(data[3]) > RESUME_LIFE / timedelta(milliseconds=1):
-            return None
-        return UUID(data[0]), int(data[1]), str(data[2])
-    except (signing.BadSignature, ValueError, TypeError, IndexError, KeyError):
-        return None
+def by_shop_key(key_id: UUID) -> str:
+    """What a socket lives by whose ticket a shop's key has asked for. No session has a key like this."""
+    return f"{_BY_KEY}{key_id.hex}"
+
+
+def _standing(sessions: Iterable[str]) -> set[str]:
+    """Those that have neither ended nor been revoked."""
+    wanted = {session for session in sessions if session}
+    keys = {session for session in wanted if session.startswith(_BY_KEY)}
+    found = set(
+        Session.objects.filter(session_key__in=wanted - keys, expire_date__gt=wall_clock()).values_list(
+            "session_key", flat=True
+        )
+    )
+    if keys:
+        ids = [UUID(key.removeprefix(_BY_KEY)) for key in keys]
+        rows = ShopKey.objects.filter(id__in=ids, revoked_at__isnull=True)
+        found |= {by_shop_key(key_id) for key_id in rows.values_list("id", flat=True)}
+    return found
 
 
 class ProjectIdentities:
@@ -89,31 +105,37 @@ class ProjectIdentities:
             return None
         if row.expires_at <= now or (row.origin and row.origin != origin):
             return None
+        if row.session and not row.session.startswith(_BY_KEY):
+            # worth what the browser's cookie is worth now, not what it was worth when it asked
+            found = self.from_sessions([row.session])[0]
+            return found if found is not None and found.person_id == row.person_id else None
+        if row.session and not _standing([row.session]):
+            return None
         user = User.objects.filter(id=row.person_id, is_active=True).first()
-        return _identity(user) if user is not None else None
+        return _identity(user, row.session) if user is not None else None
 
     def from_resume_tokens(self, tokens: Sequence[str]) -> list[Identity | None]:
-        claims = {token: _claim(token) for token in tokens}
+        claims = {token: read(token) for token in tokens}
         said = [claim for claim in claims.values() if claim is not None]
-        users = _users(str(person_id) for person_id, _, _ in said)
-        sessions = set(
-            Session.objects.filter(session_key__in={s for _, _, s in said if s}).values_list(
-                "session_key", flat=True
-            )
-        )
+        users = _users(claim.person_id for claim in said)
+        standing = _standing(claim.session for claim in said)
         found: list[Identity | None] = []
         for token in tokens:
-            person_id, version, session = claims[token] or (None, 0, "")
-            user = users.get(str(person_id))
-            stands = user is not None and user.auth_version == version
-            if session and session not in sessions:
-                stands = False
-            found.append(_identity(user, session) if user is not None and stands else None)
+            claim = claims[token]
+            user = users.get(str(claim.person_id)) if claim is not None else None
+            if (
+                claim is None
+                or user is None
+                or user.auth_version != claim.version
+                or (claim.session and claim.session not in standing)
+            ):
+                found.append(None)
+            else:
+                found.append(_identity(user, claim.session))
         return found
 
     def resume_token(self, identity: Identity) -> str:
-        made = [identity.person_id.hex, identity.version, identity.session, clock.told_ms()]
-        return signing.dumps(made, salt=_RESUME_SALT)
+        return write(identity)
 
     def still_valid(self, identities: Sequence[Identity]) -> set[Identity]:
         versions = dict(
@@ -121,15 +143,11 @@ class ProjectIdentities:
                 "id", "auth_version"
             )
         )
-        sessions = set(
-            Session.objects.filter(
-                session_key__in={i.session for i in identities if i.session}, expire_date__gt=wall_clock()
-            ).values_list("session_key", flat=True)
-        )
+        standing = _standing(i.session for i in identities)
         return {
             i
             for i in identities
-            if versions.get(i.person_id) == i.version and (not i.session or i.session in sessions)
+            if versions.get(i.person_id) == i.version and (not i.session or i.session in standing)
         }
 
 

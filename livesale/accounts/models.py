@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -50,6 +49,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     auth_version = models.PositiveIntegerField(
         default=1, help_text=_("Raised at logout everywhere, password change and deactivation.")
     )
+    sign_outs = models.PositiveIntegerField(
+        default=0, db_default=0, help_text=_("How often all sessions of theirs were ended at once.")
+    )
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(_("may enter the admin"), default=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -73,22 +75,16 @@ class User(AbstractBaseUser, PermissionsMixin):
         super().set_password(raw_password)
         self.auth_version = (self.auth_version or 0) + 1
 
-    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **options: Any) -> None:
-        """A password is saved with the version that it raised.
-
-        Django hashes an old password anew at sign-in and saves that column alone: the session that was just made
-        would not be of the version in the database.
-        """
-        if update_fields is not None and "password" in update_fields:
-            update_fields = {*update_fields, "auth_version"}
-        super().save(*args, update_fields=update_fields, **options)
-
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """What a session must hold to be theirs. Django's own knows the password only; ours ends with every version.
+        """What a session must hold to be theirs; Django asks here for replaced secret keys, too.
 
-        Django asks here for the replaced secret keys too.
+        Until somebody is signed out everywhere it is Django's own, which knows the password: sessions that are older
+        than the column live on, and a version without it agrees with this one.
         """
-        made_of = f"{self.auth_version}:{self.password}"
+        by_password: str = super()._get_session_auth_hash(secret=secret)  # type: ignore[misc]
+        if not self.sign_outs:
+            return by_password
+        made_of = f"{self.sign_outs}:{by_password}"
         return salted_hmac("livesale.session", made_of, secret=secret, algorithm="sha256").hexdigest()
 
 
@@ -109,11 +105,16 @@ class ExternalIdentity(models.Model):
 
 
 class Ticket(models.Model):
-    """A single-use pass for one socket. Only its digest is stored."""
+    """A single-use pass for one socket. Only its digest is stored.
+
+    `session` is what the socket will live by: the key of the browser's session that asked for the ticket, or a shop's
+    key (`livesale.accounts.identity.by_shop_key`). Empty: by nothing but the person's account.
+    """
 
     digest = models.CharField(max_length=64, primary_key=True)
     person = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     origin = models.CharField(max_length=200, blank=True)
+    session = models.CharField(max_length=64, blank=True, default="", db_default="")
     expires_at = models.DateTimeField(db_index=True)
 
     def __str__(self) -> str:

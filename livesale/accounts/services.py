@@ -55,12 +55,11 @@ def change_profile(
 
 
 def end_everywhere(person_id: UUID) -> None:
-    """Sign a person out on all devices, this one too: sessions, tickets, resume tokens and sockets.
-
-    All of them but the tickets hold the version that was current when they were made.
-    """
+    """Sign a person out on all devices, this one too: sessions, tickets, resume tokens and sockets."""
     with transaction.atomic():
-        User.objects.filter(id=person_id).update(auth_version=F("auth_version") + 1)
+        User.objects.filter(id=person_id).update(
+            auth_version=F("auth_version") + 1, sign_outs=F("sign_outs") + 1
+        )
         Ticket.objects.filter(person_id=person_id).delete()
     judge_anew(person_id)
 

@@ -28,7 +28,7 @@ _ACCOUNTS = [
     table(
         "accounts.User",
         {
-            FACT: "id created_at auth_version is_active is_staff is_superuser show_name_in_summaries",
+            FACT: "id created_at auth_version sign_outs is_active is_staff is_superuser show_name_in_summaries",
             OWN: "email name language last_login",
             SECRET: "password",
         },
@@ -50,7 +50,7 @@ _ACCOUNTS = [
     ),
     table(
         "accounts.Ticket",
-        {FACT: "expires_at", SECRET: "digest origin", WHO: "person"},
+        {FACT: "expires_at", SECRET: "digest origin session", WHO: "person"},
         Part("", "person_id"),
         ending=DROP,
     ),

@@ -86,5 +86,10 @@ class TicketView(Api):
 
     @operation("me.ticket", answer=TicketAnswer, status=201)
     def post(self, request: Request) -> TicketAnswer:
-        """A pass for one socket that cannot send the cookie. From a page, it works from that page's origin only."""
-        return TicketAnswer(make_ticket(self.require_person(), origin=request.headers.get("Origin", "")))
+        """A pass for one socket that cannot send the cookie; signing out here closes that socket.
+
+        From a page, it works from that page's origin only.
+        """
+        session = request._request.session.session_key or ""
+        origin = request.headers.get("Origin", "")
+        return TicketAnswer(make_ticket(self.require_person(), origin=origin, session=session))

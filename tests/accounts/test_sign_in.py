@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 from django.contrib.sessions.models import Session
-from django.core import mail
+from django.core import mail, signing
 from django.test import Client
 
 from chat.log.errors import Refused
@@ -93,6 +93,56 @@ def test_sign_in_and_out(page: Client, revoked: list[UUID]) -> None:
     assert identities.still_valid([identity]) == set()
     assert identities.from_resume_tokens([resume]) == [None]
     assert page.get("/api/v1/me/").json()["person"] is None
+
+
+def test_signing_out_ends_what_a_ticket_of_that_session_has_opened(page: Client) -> None:
+    eve = person("Eve")
+    call(page, "post", "auth/login", {"email": "eve@example.org", "password": PASSWORD})
+    elsewhere = client(eve)
+    identities = ProjectIdentities()
+
+    def ticket(browser: Client) -> str:
+        token = {"X-CSRFToken": browser.cookies["csrftoken"].value} if "csrftoken" in browser.cookies else {}
+        answer = browser.post("/api/v1/me/ticket/", headers=token)
+        assert answer.status_code == 201, answer.content
+        return str(answer.json()["ticket"])
+
+    mine, other = (identities.from_ticket(ticket(browser), "") for browser in (page, elsewhere))
+    unused = ticket(page)
+    assert mine is not None
+    assert other is not None
+    resume = identities.resume_token(mine)
+    assert identities.from_resume_tokens([resume]) == [mine]
+    assert call(page, "delete", "auth/session").status_code == 401
+    assert identities.still_valid([mine, other]) == {other}
+    assert identities.from_resume_tokens([resume, identities.resume_token(other)]) == [None, other]
+    assert identities.from_ticket(unused, "") is None
+
+
+def test_a_ticket_is_worth_no_more_than_the_session_that_asked_for_it(page: Client) -> None:
+    eve = person("Eve")
+    key = client(eve).cookies["sessionid"].value
+    identities = ProjectIdentities()
+    services.end_everywhere(eve.id)
+    # asked for while the session still stood, written after it had ended
+    assert identities.from_ticket(make_ticket(eve.id, session=key), "") is None
+    assert (
+        identities.from_ticket(make_ticket(person("Bob").id, session=client(eve).session.session_key), "")
+        is None
+    )
+
+
+def test_a_resume_token_does_not_tell_the_sessions_key() -> None:
+    key = client(person("Eve")).cookies["sessionid"].value
+    identities = ProjectIdentities()
+    identity = identities.from_sessions([key])[0]
+    assert identity is not None
+    first, second = identities.resume_token(identity), identities.resume_token(identity)
+    for token in (first, second):
+        assert key not in json.dumps(signing.loads(token, salt="livesale.resume"))
+    # nor whether two tokens are of one session
+    assert signing.loads(first, salt="livesale.resume")[2] != signing.loads(second, salt="livesale.resume")[2]
+    assert identities.from_resume_tokens([first, second]) == [identity, identity]
 
 
 def test_a_new_password_ends_what_was_opened_with_the_old_one(page: Client, revoked: list[UUID]) -> None:

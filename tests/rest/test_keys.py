@@ -55,6 +55,23 @@ def test_a_key_opens_its_own_shop_only(world: ShopWorld, other: ShopWorld) -> No
     assert mine.json()["person"] != theirs.json()["person"]
 
 
+def test_a_revoked_key_ends_what_it_has_opened(world: ShopWorld) -> None:
+    key, text = create_key(shop_id=world.shop, name="site", ceiling="host", now=clock.now())
+    identities = ProjectIdentities()
+    unused = ask(world, text).json()["ticket"]
+    by_key = identities.from_ticket(ask(world, text).json()["ticket"], "")
+    by_another = identities.from_ticket(ask(world, key_of(world)).json()["ticket"], "")
+    assert by_key is not None
+    assert by_another is not None
+    resume = identities.resume_token(by_key)
+    assert identities.still_valid([by_key, by_another]) == {by_key, by_another}
+    assert identities.from_resume_tokens([resume]) == [by_key]
+    assert revoke_key(shop_id=world.shop, key_id=key.id, now=clock.now())
+    assert identities.still_valid([by_key, by_another]) == {by_another}
+    assert identities.from_resume_tokens([resume]) == [None]
+    assert identities.from_ticket(unused, "") is None
+
+
 def test_a_revoked_key_opens_nothing(world: ShopWorld) -> None:
     key, text = create_key(shop_id=world.shop, name="site", ceiling="host", now=clock.now())
     assert revoke_key(shop_id=world.shop, key_id=key.id, now=clock.now())

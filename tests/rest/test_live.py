@@ -13,7 +13,7 @@ import pytest
 import redis
 from uuid_utils.compat import uuid7
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection
+from websockets.sync.client import ClientConnection, connect
 
 from tests.processes import LiveProcess, live_processes
 from tests.rest.live import PASSWORD, Browser
@@ -138,6 +138,19 @@ def test_signing_out_closes_the_socket_of_that_session_only(site: Site) -> None:
         assert closing_code(mine, within=30) == 4401
         other.send(json.dumps({"type": "ping"}))
         read_until(other, "pong")
+
+
+def test_signing_out_closes_the_sockets_that_tickets_of_that_session_have_opened(site: Site) -> None:
+    eve = Browser(site.process).sign_up(f"eve-{uuid7().hex}")
+    status, made = eve.call("POST", "/api/v1/me/ticket/")
+    assert status == 201, made
+    # a client that sends no cookie: only the ticket says who it is
+    with connect(f"{site.process.ws_url}/ws/", origin=site.process.origin, proxy=None) as socket:  # type: ignore[arg-type]
+        assert not read_until(socket, "hello").get("you")
+        socket.send(json.dumps({"type": "auth", "ticket": made["ticket"]}))
+        assert read_until(socket, "hello")["you"]
+        eve.call("DELETE", "/_allauth/browser/v1/auth/session")
+        assert closing_code(socket, within=30) == 4401
 
 
 def test_a_new_password_closes_every_socket_on_every_process(
