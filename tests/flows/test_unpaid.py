@@ -16,6 +16,7 @@ from chat.log.models import Event
 from chat.log.pump import pump_until_quiet
 from commerce.errors import Refused
 from commerce.orders.models import Contact, Line, Order
+from commerce.orders.selectors import orders
 from commerce.orders.services import erase_free_contacts
 from commerce.shops.models import DeliveryOption
 from tests.proofs.market import Market, drifts, units
@@ -130,6 +131,18 @@ def test_an_order_whose_attempt_failed_ends_with_its_hold(scene: Forgetful) -> N
     # of the hold, and of the order
     assert scene.heard("order.changed", since) == [scene.anna] * 2
     assert scene.heard("orders.changed", since) == [None] * 2
+
+
+@pytest.mark.parametrize("free", [True, False], ids=["free", "gone"])
+def test_staff_have_the_money_for_a_lapsed_order_in_hand(scene: Forgetful, free: bool) -> None:
+    assert scene.begins_to_pay(gateway="sandbox")
+    scene.later(hours=1)
+    assert [o.id for o in orders(shop_id=scene.market.shop, state="lapsed")] == [UUID(scene.order)]
+    if free:
+        scene.later(minutes=11)  # Ben's turn is over, too
+    said = scene.market.do(scene.room, "order.mark_paid", order=scene.order, method="cash")
+    assert said == {"outcome": "paid" if free else "gone"}
+    assert scene.state() == (("paid", "paid") if free else ("cancelled", "refunded"))
 
 
 def test_whom_a_lapsed_order_went_to_is_free_to_be_erased(scene: Forgetful) -> None:
