@@ -6,6 +6,7 @@ Never copy the file of a running SQLite database: what is in its write-ahead log
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -101,6 +102,7 @@ def _postgres(program: str, *words: str) -> None:
     if found is None:
         raise Failed(f"{program} is not installed (Debian: postgresql-client).")
     (_, *target, name), env = DatabaseClient.settings_to_cmd_args_env(connection.settings_dict, [])
+    _fits_the_server(found, target)
     done = subprocess.run(  # noqa: S603 - our own words and settings
         [found, *target, f"--dbname={name}", *words],
         env={**os.environ, **(env or {})},
@@ -110,6 +112,30 @@ def _postgres(program: str, *words: str) -> None:
     )
     if done.returncode:
         raise Failed(f"{program} ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+
+
+def _fits_the_server(program: str, target: list[str]) -> None:
+    """Raise `Failed` unless the program is of the server's major version.
+
+    An older one refuses the server. A newer one writes what the server's own programs cannot read, and says while it
+    puts back what that server does not know: such a backup would fail on the day that it is needed.
+    """
+    # Debian's wrapper chooses a version by where the server is, so it is asked with the same words
+    done = subprocess.run(  # noqa: S603 - our own words and settings
+        [program, "--version", *target], capture_output=True, text=True, check=False
+    )
+    said = re.search(r"\(PostgreSQL\) (\d+)", done.stdout)
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version_num")
+        server = int(cursor.fetchone()[0]) // 10_000
+    connection.close()
+    if said is None or int(said[1]) != server:
+        name = Path(program).name
+        raise Failed(
+            f"{program} is of PostgreSQL {said[1] if said else '?'} and the server of {server}: {name} must be of the "
+            f"server's version. Install postgresql-client-{server} and set PATH so that its {name} comes first "
+            f"(Debian: /usr/lib/postgresql/{server}/bin)."
+        )
 
 
 def _sync(path: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.db.backends.sqlite3._functions import register
 
@@ -196,3 +197,33 @@ def test_a_backup_needs_its_program(places: tuple[Place, Place], tmp_path: Path)
     with pytest.raises(RuntimeError, match="pg_dump is not installed"):
         manage({**here.env, "PATH": str(nowhere)}, "backup", str(tmp_path / "x"))
     services.remove_folder(nowhere)
+
+
+@pytest.mark.parametrize("places", ["postgres"], indirect=True)
+@pytest.mark.parametrize("away", [-1, 1])
+def test_programs_of_another_version_are_refused_before_anything_is_done(
+    places: tuple[Place, Place], tmp_path: Path, away: int
+) -> None:
+    here, there = places
+    backup = tmp_path / "livesale.backup"
+    manage(here.env, "migrate", "--verbosity", "0")
+    manage(here.env, "backup", str(backup))
+    with psycopg.connect(here.database_url) as link:
+        server = link.info.server_version // 10_000
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("pg_dump", "pg_restore"):
+        program = programs / name
+        # the version is said to whoever asks; nothing else may be asked
+        program.write_text(
+            f'#!/bin/sh\n[ "$1" = --version ] && echo "{name} (PostgreSQL) {server + away}.3" && exit\n'
+            f"touch {tmp_path}/begun\n"
+        )
+        program.chmod(0o755)
+    said = rf"of PostgreSQL {server + away} and the server of {server}.* postgresql-client-{server} "
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    with pytest.raises(RuntimeError, match=f"pg_dump is {said}"):
+        manage({**here.env, **path}, "backup", str(tmp_path / "another"))
+    with pytest.raises(RuntimeError, match=f"pg_restore is {said}"):
+        manage({**there.env, **path}, "restore", str(backup))
+    assert sorted(p.name for p in tmp_path.iterdir() if p.is_file()) == [backup.name]
