@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -18,6 +21,7 @@ from django.test import override_settings
 from livesale import checks
 from livesale.checks import database, keeping, programs, visitors
 from livesale.checks import layer as layer_checks
+from livesale.personal import ledger
 from tests import processes, services
 
 REDIS = "channels_redis.core.RedisChannelLayer"
@@ -62,6 +66,7 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         KEEP_CONTACTS_DAYS=730,
         KEEP_RECEIPTS_DAYS=14,
         ERASURE_GRACE_DAYS=7,
+        ERASURES_FILE="/nowhere/erasures.txt",
     )
     for module in (database, keeping, layer_checks, visitors):
         monkeypatch.setattr(module, "settings", sound)
@@ -379,3 +384,19 @@ def test_a_server_does_not_start_on_settings_that_cannot_be_right(tmp_path: Path
         process.start()
     assert "livesale.E005" in process.log
     assert not process.running
+
+
+def test_a_list_of_the_erased_that_is_somebody_elses(
+    settings: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "erasures.txt"
+    settings.ERASURES_FILE = str(file)
+    # whoever runs the tests may be root, whom no file is kept from
+    monkeypatch.setattr(os, "access", lambda path, mode: path != file)
+    assert ids() == set()
+    file.touch(0o600)
+    assert ids() == {"livesale.W026"}
+    with pytest.raises(PermissionError, match=r"erasures\.txt .*chown livesale"):
+        ledger.read([file])
+    with pytest.raises(PermissionError, match=r"erasures\.txt .*chown livesale"):
+        ledger.copy_to(tmp_path, {uuid4(): datetime.now(UTC)})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from django.conf import settings
-from django.core.checks import CheckMessage
+from django.core.checks import CheckMessage, Warning
 
 from chat.log.transaction import RECEIPT_RETENTION
 from livesale.checks.rule import error, rule
+from livesale.personal import ledger
 
 
 @rule()
@@ -39,4 +41,15 @@ def the_log_outlives_the_receipts() -> Iterator[CheckMessage]:
             f"KEEP_LOG_DAYS is {settings.KEEP_LOG_DAYS} and KEEP_RECEIPTS_DAYS is {settings.KEEP_RECEIPTS_DAYS}: "
             "whoever sends a message again would be answered with one that is gone.",
             "Keep the log at least as long as receipts; 0 keeps it for ever.",
+        )
+
+
+@rule()
+def the_list_of_the_erased_is_ours() -> Iterator[CheckMessage]:
+    # a warning: nobody is erased and no backup ends well until it is mended, but people may go on ordering
+    if not ledger.is_ours(Path(settings.ERASURES_FILE)):
+        yield Warning(
+            f"{settings.ERASURES_FILE} {ledger.NOT_OURS}",
+            hint="Run commands with livesale-manage, never as root.",
+            id="livesale.W026",
         )

@@ -14,6 +14,8 @@ from uuid import UUID
 from django.conf import settings
 
 NAME = "erasures.txt"
+# A command that was run as somebody else, root mostly, made it.
+NOT_OURS = "may not be read and written by this user: give it to the one that the processes run as (chown livesale:)."
 
 
 def path() -> Path:
@@ -33,6 +35,7 @@ def read(files: Iterable[Path]) -> dict[UUID, datetime]:
     for file in files:
         if not file.is_file():
             continue
+        _must_be_ours(file)
         for line in file.read_text().splitlines():
             at, _, who = line.strip().partition(" ")
             try:
@@ -41,6 +44,16 @@ def read(files: Iterable[Path]) -> dict[UUID, datetime]:
                 # a line that was torn by a crash: what it meant was not begun, and is asked for again
                 continue
     return found
+
+
+def is_ours(file: Path) -> bool:
+    """Whether this process may read and write a list; one that does not exist yet is made where it may."""
+    return not os.path.exists(file) or os.access(file, os.R_OK | os.W_OK)
+
+
+def _must_be_ours(file: Path) -> None:
+    if not is_ours(file):
+        raise PermissionError(f"{file} {NOT_OURS}")
 
 
 def copy_to(folder: Path, known: dict[UUID, datetime]) -> None:
@@ -53,6 +66,7 @@ def copy_to(folder: Path, known: dict[UUID, datetime]) -> None:
 
 def _append(file: Path, entries: dict[UUID, datetime]) -> None:
     new = not file.exists()
+    _must_be_ours(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(f"{at.isoformat()} {who}\n" for who, at in entries.items())
     # the newline first: a line that was torn before must not swallow this one

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.management import get_commands
 
 from livesale.checks.programs import FRAME_BYTES, frame_limit
 from tests.deploy.proxies import DEPLOY
@@ -81,10 +83,63 @@ def test_a_migration_does_not_wait_for_a_busy_table(postgres_url: str, tmp_path:
 
 
 def test_units_name_commands_that_exist() -> None:
-    commands = {path.stem for path in (ROOT / "livesale" / "management" / "commands").glob("[a-z]*.py")}
-    commands |= {"migrate", "check", "collectstatic", "clearsessions"}
     found = set()
-    for unit in (DEPLOY / "systemd").glob("*.service"):
-        found |= set(re.findall(r"manage\.py (\w+)", unit.read_text()))
+    for sample in (*(DEPLOY / "systemd").glob("*.service"), DEPLOY / "container" / "compose.yaml"):
+        found |= set(re.findall(r"manage\.py (\w+)", sample.read_text()))
     assert {"backup", "verify", "migrate", "check"} <= found
-    assert found <= commands
+    assert found <= set(get_commands())
+
+
+def test_the_run_book_names_commands_that_exist() -> None:
+    """And none of them as `manage.py`, which would run without the settings and leave files that are root's."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    found = set(re.findall(r"(?:livesale-manage|run --rm (?:-T )?manage) ([a-z]\w*)", text))
+    assert {"backup", "restore", "restored", "verify", "prune", "erase_person", "createsuperuser"} <= found
+    assert found <= set(get_commands())
+    assert re.findall(r"`manage\.py [a-z]", text) == []
+
+
+def test_a_command_of_the_run_book_has_settings_user_and_place_of_the_units(tmp_path: Path) -> None:
+    """The script with a stand-in for systemd, which is not everywhere that tests run: what it is asked for."""
+    stand_in = tmp_path / "systemd-run"
+    stand_in.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nexit 3\n')
+    stand_in.chmod(0o755)
+    script = DEPLOY / "livesale-manage"
+    done = subprocess.run(
+        [script, "erase_person", "somebody else"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    words = done.stdout.splitlines()
+    # how a command ended is how the script ends
+    assert done.returncode == 3
+    assert "--wait" in words
+    asked = {word.removeprefix("--property=") for word in words if word.startswith("--property=")}
+    unit = (DEPLOY / "systemd" / "livesale-backup.service").read_text().splitlines()
+    for name in ("User", "Group", "EnvironmentFile", "WorkingDirectory", "UMask"):
+        assert [line for line in unit if line.startswith(f"{name}=")] == [
+            line for line in asked if line.startswith(f"{name}=")
+        ]
+    assert words[words.index("--") + 1 :] == [
+        "/opt/livesale/.venv/bin/python",
+        "manage.py",
+        "erase_person",
+        "somebody else",
+    ]
+    assert "deploy/livesale-manage /usr/local/bin/" in (ROOT / "docs" / "operations.md").read_text()
+
+
+def test_programs_and_server_of_the_containers_are_of_one_version() -> None:
+    """Else every backup is refused."""
+    image = (DEPLOY / "container" / "Dockerfile").read_text()
+    client = re.search(r"postgresql-client-(\d+)", image)
+    server = re.search(
+        r"image: postgres:(\d+)$", (DEPLOY / "container" / "compose.yaml").read_text(), re.MULTILINE
+    )
+    assert client is not None
+    assert server is not None
+    assert client[1] == server[1]
+    # the release of Debian that has this version, by name: another one has another
+    assert "FROM python:3.11-slim-trixie\n" in image
