@@ -165,9 +165,14 @@ class Caddy(Proxy):
     too_large = frozenset({413, 502})
 
     def prepare(self, folder: Path, ports: list[int], certificate: Path, key: Path) -> list[str]:
+        here = (
+            f"\tadmin off\n\tskip_install_trust\n\tdefault_bind 127.0.0.1\n"
+            f"\thttp_port {self.plain}\n\thttps_port {self.port}\n\tstorage file_system {folder}/storage\n"
+        )
         site = adapted(
             (DEPLOY / "caddy" / "Caddyfile").read_text(),
             [
+                (r"(?m)^\{\n", "{\n" + here),
                 (r"shop\.example \{\n", f"{NAME} {{\n\ttls {certificate} {key}\n"),
                 (
                     r"reverse_proxy (127\.0\.0\.1:\d+ ?)+",
@@ -175,11 +180,7 @@ class Caddy(Proxy):
                 ),
             ],
         )
-        here = (
-            f"{{\n\tadmin off\n\tskip_install_trust\n\tdefault_bind 127.0.0.1\n"
-            f"\thttp_port {self.plain}\n\thttps_port {self.port}\n\tstorage file_system {folder}/storage\n}}\n"
-        )
-        (folder / "Caddyfile").write_text(here + site)
+        (folder / "Caddyfile").write_text(site)
         return ["run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
 
 
