@@ -22,12 +22,15 @@ from commerce.catalogue.services import NewVariant, archive_product, create_prod
 from commerce.shops.models import Shop
 from commerce.shops.services import add_delivery_option, add_staff, remove_staff
 from commerce.stock.models import Pool
-from livesale.accounts.models import User
+from livesale.accounts.selectors import owner_of_address
 from livesale.backoffice.staff import ROOM_RUNNERS, Staff
 from livesale.claims.goods import Goods
 from livesale.sales.models import Offer, SaleState
 
-describe("staff.unknown", "Nobody with that address has an account here yet. Ask them to sign up first.")
+describe(
+    "staff.unknown",
+    "Nobody here has confirmed that address. Ask them to sign up and to open the link in their mail.",
+)
 describe("room.staff_opens", "Only the shop's staff can open a room for everybody.")
 describe("room.too_many", "You have {limit} groups in this shop. Close one of them first.")
 
@@ -272,7 +275,7 @@ class Add(_InShop):
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         shop_id = self.shop(batch, request)
-        person = User.objects.filter(email__iexact=request.body.email.strip(), is_active=True).first()
+        person = owner_of_address(request.body.email)
         if person is None:
             raise Refused("staff.unknown")
         if Shop.objects.filter(id=shop_id, owner_id=person.id).exists():
@@ -281,9 +284,7 @@ class Add(_InShop):
         self._tell(batch, request, shop_id, person.id, request.body.role)
         return {"person": str(person.id)}
 
-    def _tell(
-        self, batch: Batch, request: Request, shop_id: UUID, person_id: UUID, role: str | None
-    ) -> None:
+    def _tell(self, batch: Batch, request: Request, shop_id: UUID, person_id: UUID, role: str | None) -> None:
         batch.part(Audit).add(request, request.spec.name, target_id=person_id, role=role or "")
         recheck = {"person": person_id}
         if role not in ROOM_RUNNERS:

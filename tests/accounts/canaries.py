@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from allauth.account.models import EmailAddress
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import connection
@@ -24,11 +25,12 @@ from tests.rest.world import PASSWORD
 
 
 def sign_up(word: str) -> tuple[User, Client]:
-    """By the pages' own way, with a mail address that holds the word."""
+    """By the pages' own way, with a mail address that holds the word and is confirmed."""
     page = Client()
     body = {"email": f"{word}-mail@example.org", "password": PASSWORD}
     answer = page.post("/_allauth/browser/v1/auth/signup", json.dumps(body), content_type="application/json")
     assert answer.status_code == 200, answer.content
+    assert EmailAddress.objects.filter(email=body["email"]).update(verified=True) == 1
     return User.objects.get(email=body["email"]), page
 
 

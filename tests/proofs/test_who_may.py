@@ -14,6 +14,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
+from allauth.account.models import EmailAddress
 from django.core.cache import cache
 from django.test import Client
 from django.urls import URLPattern
@@ -183,6 +184,10 @@ class House:
         self.people = {
             name: User.objects.create_user(f"{name}@house.example", None, name=name) for name in names
         }
+        EmailAddress.objects.bulk_create(
+            EmailAddress(user=user, email=user.email, verified=True, primary=True)
+            for user in self.people.values()
+        )
         self.shop = open_shop(name="House", currency="EUR", owner_id=self.people["owner"].id).id
         open_shop(name="Other", currency="EUR", owner_id=self.people["other_owner"].id)
         for role in ("packer", "manager", "host"):
