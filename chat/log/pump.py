@@ -93,7 +93,7 @@ def pump_commands() -> int:
     if not _due(now, effects=False).exists():
         return 0
     taken = take(now, effects=False)
-    commands = [request for request in map(_command, taken) if request is not None]
+    commands = [request for row in taken if (request := _command(row, now)) is not None]
     if commands:
         execute_all(commands)
         # a promise kept or refused is gone with its transaction; what failed stays and is taken again
@@ -120,15 +120,16 @@ def pump_effects() -> int:
     return len(taken)
 
 
-def _command(row: dict[str, Any]) -> Request | None:
+def _command(row: dict[str, Any], now: datetime) -> Request | None:
     spec = registry.COMMANDS.get(row["name"])
     try:
         if spec is None:
             raise Refused("command.unknown", name=row["name"])
         body = parse(spec, row["payload"])
     except Refused as refusal:
+        # while two versions run side by side the other one may well understand it
         logger.error("outbox row %s (%s) cannot be understood: %s", row["id"], row["name"], refusal.code)
-        Outbox.objects.filter(id=row["id"]).update(failed=True)
+        _again(row["id"], row["attempts"], now)
         return None
     return Request(spec, row["stream_id"], SYSTEM, row["id"], body, promised=True)
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from chat.log import clock, pump
+from chat.log import clock, pump, registry
 from chat.log.models import Outbox
 from tests.chat.world import World, counts, request, run
 from tests.sample_subject import commands as sample
@@ -101,5 +101,24 @@ def test_an_effect_is_called_until_it_succeeds_and_given_up_at_last(world: World
 
 def test_a_promise_that_nobody_understands_is_put_aside(world: World):
     Outbox.objects.create(id=uuid4(), stream_id=world.room, name="no.such", payload={}, at=clock.now())
-    pump.pump_until_quiet()
+    with clock.frozen() as time:
+        for _ in range(pump.MAX_ATTEMPTS):
+            assert not Outbox.objects.get().failed
+            pump.pump_until_quiet()
+            time.advance(301)
     assert Outbox.objects.get().failed
+
+
+def test_a_promise_of_the_next_version_waits_for_a_process_that_understands_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    run(request(world.room, "sample.later", world.guest, streams=[world.room], by=4))
+    with clock.frozen() as time:
+        with monkeypatch.context() as older:
+            older.delitem(registry.COMMANDS, "sample.count_on")
+            pump.pump_until_quiet()
+        assert counts(world.room) == []
+        time.advance(5)
+        pump.pump_until_quiet()
+        assert counts(world.room) == [4]
+    assert not Outbox.objects.exists()
