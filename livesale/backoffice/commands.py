@@ -24,6 +24,7 @@ from commerce.shops.services import add_delivery_option, add_staff, remove_staff
 from commerce.stock.models import Pool
 from livesale.accounts.selectors import owner_of_address
 from livesale.backoffice.staff import ROOM_RUNNERS, Staff
+from livesale.backoffice.tries import tries
 from livesale.claims.goods import Goods
 from livesale.sales.models import Offer, SaleState
 
@@ -275,6 +276,7 @@ class Add(_InShop):
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         shop_id = self.shop(batch, request)
+        tries.take(request.actor_id, batch.now)
         person = owner_of_address(request.body.email)
         if person is None:
             raise Refused("staff.unknown")

@@ -43,7 +43,8 @@ milliseconds of the server's clock, durations are seconds, ids are UUIDs as text
 not), and the server in `hello`; a version that is not served is closed with 4426.
 
 A page is known by its session cookie and its `Origin`. Everything else opens the socket without a cookie and sends
-`auth` with a single-use ticket (`POST /api/v1/me/ticket/`, or by a shop's key) as its first frame.
+`auth` with a single-use ticket (`POST /api/v1/me/ticket/`, or by a shop's key) as its first frame; that socket ends
+with the session or the key that asked for the ticket.
 
 What a client does, in the order in which it matters:
 

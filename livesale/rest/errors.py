@@ -62,6 +62,7 @@ _STATUS = {
     "member.timed_out": 429,
     "message.slow": 429,
     "message.too_fast": 429,
+    "staff.too_many_tries": 429,
     "rate.limited": 429,
     "method.not_allowed": 405,
     "body.too_large": 413,
