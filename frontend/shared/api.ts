@@ -71,3 +71,20 @@ export async function resetPassword(key: string, password: string): Promise<void
 export async function verifyEmail(key: string): Promise<void> {
   await auth('POST', 'auth/email/verify', { key })
 }
+
+/** The address of this account, as long as nobody has shown that it is theirs; else ''. */
+export async function unconfirmedAddress(): Promise<string> {
+  const found: { email: string; primary: boolean; verified: boolean }[] = (await auth('GET', 'account/email'))?.data ?? []
+  return found.find((address) => address.primary && !address.verified)?.email ?? ''
+}
+
+/** Send the mail with the link once more; false when one has gone out a moment ago. */
+export async function sendConfirmation(email: string): Promise<boolean> {
+  try {
+    await rest.call('PUT', '/_allauth/browser/v1/account/email', { email })
+    return true
+  } catch (error) {
+    if (error instanceof RestError && error.status === 403) return false
+    throw error
+  }
+}
