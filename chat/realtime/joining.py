@@ -85,6 +85,7 @@ def _replays(questions: Sequence[Question]) -> list[Caught]:
         starts = [after for after in reached if after is not None]
         if starts and min(starts) < position.seq:
             missed[stream_id] = reading.events_after(stream_id, min(starts), position.seq)
+    judged = _judged(missed)
     made: dict[tuple[UUID, int, Viewer], tuple[Frame, ...] | None] = {}
     answers = []
     for q in questions:
@@ -95,7 +96,9 @@ def _replays(questions: Sequence[Question]) -> list[Caught]:
             answers.append(Caught(viewer, reason=verdict.reason))
             continue
         frames = None
-        if q.after is not None and _replayable(q, at):
+        # another role sees other things, of before as well: what was missed does not tell of them
+        stood = q.after is not None and judged.get((q.stream_id, q.person_id), 0) <= q.after
+        if q.after is not None and stood and _replayable(q, at):
             events = missed.get(q.stream_id, [])
             named = verdict.staff or any(e.person_id == q.person_id for e in events if e.person_id)
             key = (q.stream_id, q.after, viewer if named else Viewer(None))
@@ -104,6 +107,16 @@ def _replays(questions: Sequence[Question]) -> list[Caught]:
             frames = made[key]
         answers.append(Caught(viewer, at.seq, frames or ()))
     return answers
+
+
+def _judged(missed: dict[UUID, list[CommittedEvent]]) -> dict[tuple[UUID, UUID | None], int]:
+    """Whose standing has changed in what was missed, and with which event last; whether or not they may see it."""
+    return {
+        (stream_id, e.subject): e.seq
+        for stream_id, events in missed.items()
+        for e in events
+        if e.subject is not None and (spec := registry.EVENTS.get(e.kind)) is not None and spec.changes_access
+    }
 
 
 def _replayable(q: Question, at: reading.Position) -> bool:
