@@ -100,7 +100,7 @@ export const more = {
   'account.verifyTitle': 'E-mail address',
   'account.verified': 'Your address is confirmed. Thank you!',
   'account.verify': 'Almost done: open the link in the e-mail that we have just sent you.',
-  'account.unconfirmed': 'Nobody has confirmed {email} yet. Open the link in the mail that we have sent there: only then can a shop take you on.',
+  'account.unconfirmed': '{email} is not confirmed yet. Open the link in the mail that we have sent there: only then can a shop make you one of its staff.',
   'account.sendAgain': 'Send the mail again',
   'account.sentAgain': 'A new mail is on its way.',
   'account.sentJustNow': 'We have sent one a moment ago. Look for it, or try again in a few minutes.',
