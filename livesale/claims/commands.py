@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -83,7 +83,7 @@ class SettleStock(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class RemindHolds(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Holds on this pool lapse soon: tell the people."""
+    """Holds on this pool that were promised here end in the second before this one: tell the people."""
 
     pool: UUID
     until: int
@@ -315,10 +315,18 @@ class Remind(Handler):
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         until = datetime.fromtimestamp(request.body.until, UTC)
+        # Every second in which holds end has a promise of its own, in every stream that has made some. Whoever has
+        # given back, paid or got more time has no hold any more that ends in this one.
         lines = Line.objects.filter(
-            pool_id=request.body.pool, state="held", hold_until__lte=until, hold_until__gt=batch.now
-        ).values_list("id", "buyer_id", "order_id")
-        for line_id, buyer_id, order_id in lines:
+            pool_id=request.body.pool,
+            state="held",
+            hold_until__gte=until - timedelta(seconds=1),
+            hold_until__lt=until,
+            order__origin_stream=request.stream_id,
+        ).filter(hold_until__gt=batch.now)
+        for line_id, buyer_id, order_id, ends in lines.values_list(
+            "id", "buyer_id", "order_id", "hold_until"
+        ):
             batch.ring(buyer_id)
             batch.effect(
                 "notice.mail",
@@ -328,7 +336,7 @@ class Remind(Handler):
                     "order": str(order_id),
                     "line": str(line_id),
                 },
-                key=f"soon {line_id} {request.body.until}",
+                key=f"soon {line_id} {ends.timestamp()}",
             )
         return {}
 

@@ -25,7 +25,7 @@ from livesale.claims import gate
 from livesale.sales.models import Offer
 from livesale.sales.selectors import stock_value, stock_version
 
-# People are reminded this long before their hold lapses, when it is at least twice as long.
+# People are reminded this long before their hold lapses, when at least twice as long is left of it.
 REMIND_BEFORE = timedelta(minutes=2)
 # Names in a summary, orders in a note to the staff: enough to be lively, bounded.
 NAMES_TOLD = 3
@@ -80,7 +80,7 @@ class Goods(Part):
         self._taken: dict[int, _Taken] = {}
         # offers that are not what `_on_sale` says: the pool they draw on now, None for those that are sold no more
         self._drawing: dict[UUID, tuple[Offer, Any] | None] = {}
-        self._planned: set[tuple[UUID, UUID, int]] = set()
+        self._planned: set[tuple[UUID, UUID, int, bool]] = set()
         self._sold_out: dict[UUID, gate.SoldOut] = {}
         # the offers that draw on the wanted pools, in whatever room
         self._on_sale: Callable[[], Rows] = list
@@ -180,7 +180,7 @@ class Goods(Part):
             if not taken.units:
                 # the holds of one batch on the same terms end together
                 assert result.hold_until is not None
-                self.plan_lapse(terms.origin_stream, terms.pool_id, result.hold_until, terms.hold_seconds)
+                self.plan_lapse(terms.origin_stream, terms.pool_id, result.hold_until, remind=True)
             taken.units += result.got
             if name and len(taken.named) < NAMES_TOLD and name not in taken.named.values():
                 taken.named[buyer] = name
@@ -204,15 +204,19 @@ class Goods(Part):
         if all(r.spec.name in gate.HARMLESS for r in self.batch.requests):
             self.batch.on_commit.append(partial(gate.learn, self._sold_out))
 
-    def plan_lapse(self, stream_id: UUID, pool_id: UUID, until: datetime, hold_seconds: int = 0) -> None:
-        """Promise to look at a pool when a hold's time is up: one promise per pool and second."""
+    def plan_lapse(self, stream_id: UUID, pool_id: UUID, until: datetime, *, remind: bool = False) -> None:
+        """Promise to look at a pool when a hold's time is up: one promise per pool and second.
+
+        With `remind`, those whose holds of this stream end in that second hear of it before, if there is time enough.
+        """
         second = int(until.timestamp()) + 1
-        if (stream_id, pool_id, second) in self._planned:
+        remind = remind and until - self.batch.now >= 2 * REMIND_BEFORE
+        if (stream_id, pool_id, second, remind) in self._planned:
             return
-        self._planned.add((stream_id, pool_id, second))
+        self._planned.add((stream_id, pool_id, second, remind))
         at = datetime.fromtimestamp(second, tz=until.tzinfo)
         self.batch.follow_up(stream_id, "stock.settle", {"pool": pool_id}, key=f"{pool_id} {second}", at=at)
-        if hold_seconds >= 2 * REMIND_BEFORE.total_seconds():
+        if remind:
             self.batch.follow_up(
                 stream_id,
                 "hold.remind",
@@ -278,7 +282,7 @@ class Goods(Part):
         for n in news:
             self.batch.ring(n.person_id)
             if n.kind in {"turn.offered", "hold.extended"} and n.pool_id is not None:
-                self.plan_lapse(n.origin_stream, n.pool_id, n.facts["hold_until"])
+                self.plan_lapse(n.origin_stream, n.pool_id, n.facts["hold_until"], remind=True)
             self._notice(n)
             orders = told.setdefault(n.origin_stream, set())
             if n.order_id in orders:
