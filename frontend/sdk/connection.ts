@@ -45,6 +45,7 @@ export class Connection extends Emitter<Topics> {
   status: Status = { phase: 'idle', code: null, nextAt: null, blocked: false, everOpen: false }
   readonly backoff: Backoff
   private socket: SocketLike | null = null
+  private askedAt = 0
   private openedAt = 0
   private heardAt = 0
   private pingedAt = 0
@@ -125,6 +126,7 @@ export class Connection extends Emitter<Topics> {
     this.bye = null
     this.proving = null
     this.openedAt = 0
+    this.askedAt = this.env.monotonic()
     this.set({ phase: 'connecting', nextAt: null })
     let socket: SocketLike
     try {
@@ -174,6 +176,9 @@ export class Connection extends Emitter<Topics> {
   }
 
   private hello(frame: Hello): void {
+    // A first idea of the time, until a ping has made a better one; and after a sleep the proof that the old one is
+    // void, before anything that waits is judged by it.
+    this.clock.sample(this.askedAt, this.heardAt, frame.time)
     this.resume = frame.resume ?? this.resume
     if (this.ticket && !frame.you && !this.proving) {
       this.greeting = frame

@@ -154,11 +154,6 @@ export class Live extends Emitter<Topics> {
   }
 
   private hello(frame: Hello): void {
-    // A first idea of the time, until a ping has made a better one.
-    if (!this.clock.synchronised) {
-      const now = this.env.monotonic()
-      this.clock.sample(now - 1_000, now, frame.time - 500)
-    }
     this.you = frame.you ?? null
     // Whether one's panel rang meanwhile, nobody knows. What happened in followed streams comes by itself.
     if (this.greeted && this.you && this.hasOrders()) this.refreshPanelIn(1_000 + this.env.random() * PANEL_SPREAD_MS)

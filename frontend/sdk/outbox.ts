@@ -17,8 +17,10 @@ export interface Entry {
   stream: Id
   name: string
   body: Record<string, unknown>
-  /** When the person gave the word, by the server's clock. */
+  /** When the person gave the word, by the server's clock as it was known then. */
   at: Moment
+  /** The same moment by the device's own clock. */
+  wall?: number
   state: CommandState
   answer?: Answer
   error?: Refusal
@@ -55,9 +57,22 @@ export const refusalOf = (frame: Partial<ErrorFrame>): Refusal => ({
   retryAfter: frame.retry_after ?? null,
 })
 
-/** Words that buy: never sent by themselves once this old. What is typed into a room may be a claim too. */
-export const BUYING = new Set(['claim.place', 'say', 'buy', 'order.pay'])
+/**
+ * Words that buy, and the address on the way to paying: never sent by themselves once this old. What is typed into a
+ * room may be a claim too.
+ */
+export const BUYING = new Set(['claim.place', 'say', 'buy', 'order.deliver', 'order.pay'])
 export const WORD_HOLDS_MS = 10_000
+/** What is too old and has nobody who would ask about it again is over; whoever gave it is told. */
+const nobodyAsks = ({ name, body }: Entry) =>
+  name === 'order.pay' || name === 'order.deliver' || (name === 'claim.place' && body.buyer !== undefined)
+/** Everything else is not sent by itself later than this: an hour later nobody counts on it, or it was done again. */
+export const ORDERS_HOLD_MS = 5 * 60_000
+/** Except what may happen whenever the link is back: nothing said is lost, nothing taken back stays. */
+const WHENEVER = new Set([
+  'message.send', 'message.delete', 'message.report', 'claim.cancel', 'claim.pass', 'claim.leave',
+])
+export const LATE: Refusal = { code: 'outbox.late', message: '', params: {}, temporary: false, retryAfter: null }
 /** A busy server is asked again for this long while the person watches. */
 export const PATIENCE_MS = 30_000
 /** No answer on a living link for this long: ask. */
@@ -116,7 +131,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
       stream,
       name,
       body,
-      at: this.now(),
+      ...this.word(),
       state: 'sending',
       sent: false,
     }
@@ -129,8 +144,26 @@ export class Outbox extends Emitter<{ change: Entry }> {
     this.entries.set(entry.id, entry)
     this.keep(entry)
     if (this.transport.ready()) this.send(entry)
-    else this.emit('change', entry)
+    else {
+      this.waitsNotFor(entry)
+      this.emit('change', entry)
+    }
     return { entry, result }
+  }
+
+  /** This moment, to be asked for its `age` later on. */
+  word(): Pick<Entry, 'at' | 'wall'> {
+    return { at: this.now(), wall: this.env.wall() }
+  }
+
+  /**
+   * How long ago that was. A device that has slept learns only with the next link how late it is; what the person
+   * tapped in between seems as old as the sleep was long. Its own clock, right or wrong, has gone on meanwhile.
+   */
+  age({ at, wall }: Pick<Entry, 'at' | 'wall'>): number {
+    const age = this.now() - at
+    const byWall = wall === undefined ? -1 : this.env.wall() - wall
+    return byWall < 0 ? age : Math.min(age, byWall)
   }
 
   /** The answer to an entry, for those who were not there when it was given. */
@@ -147,7 +180,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
   confirm(id: Id): void {
     const entry = this.entries.get(id)
     if (!entry || entry.state !== 'stale') return
-    entry.at = this.now()
+    Object.assign(entry, this.word())
     this.keep(entry)
     if (this.transport.ready()) this.send(entry)
     else this.to(entry, 'sending')
@@ -177,6 +210,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
     this.timers.clear()
     for (const entry of this.pending()) {
       if (entry.state === 'sending' && entry.sent) this.to(entry, 'unknown')
+      else this.waitsNotFor(entry)
     }
   }
 
@@ -198,12 +232,12 @@ export class Outbox extends Emitter<{ change: Entry }> {
     if (!entry) return
     const wait = Math.max(200, (refusal.retryAfter ?? 1) * 1000)
     const isText = TEXTS.has(entry.name)
-    const patience = isText ? TEXT_RETRY_MS : PATIENCE_MS
+    const patience = isText ? TEXT_RETRY_MS : BUYING.has(entry.name) ? PATIENCE_MS : ORDERS_HOLD_MS
     if (!refusal.temporary || (isText && wait > TEXT_RETRY_MS)) {
       this.settle(entry, 'refused', { error: refusal })
-    } else if (this.now() - entry.at + wait > patience && BUYING.has(entry.name)) {
+    } else if (this.age(entry) + wait > patience && !WHENEVER.has(entry.name)) {
       entry.error = refusal
-      this.to(entry, 'stale')
+      this.tooOld(entry)
     } else {
       entry.error = refusal
       entry.sent = false
@@ -224,8 +258,20 @@ export class Outbox extends Emitter<{ change: Entry }> {
   // --- inside -----------------------------------------------------------------------------------------------------
 
   private sendIfFresh(entry: Entry): void {
-    if (BUYING.has(entry.name) && this.now() - entry.at > WORD_HOLDS_MS) this.to(entry, 'stale')
+    const holds = BUYING.has(entry.name) ? WORD_HOLDS_MS : ORDERS_HOLD_MS
+    if (this.age(entry) > holds && !WHENEVER.has(entry.name)) this.tooOld(entry)
     else this.send(entry)
+  }
+
+  private tooOld(entry: Entry): void {
+    if (BUYING.has(entry.name) && !nobodyAsks(entry)) this.to(entry, 'stale')
+    else this.settle(entry, 'refused', { error: LATE })
+  }
+
+  /** Without a link whoever pays need not wait for it to learn that this came to nothing: it has not left. */
+  private waitsNotFor(entry: Entry): void {
+    if (entry.sent || !nobodyAsks(entry)) return
+    this.timer(entry, Math.max(0, WORD_HOLDS_MS - this.age(entry)), () => this.tooOld(entry))
   }
 
   private send(entry: Entry): void {
@@ -289,8 +335,8 @@ export class Outbox extends Emitter<{ change: Entry }> {
 
   private keep(entry: Entry): void {
     if (!this.person || NOT_KEPT.has(entry.name)) return
-    const { id, stream, name, body, at, sent } = entry
-    this.kept.setItem(this.key(id), JSON.stringify({ id, stream, name, body, at, sent, tab: this.tab }))
+    const { id, stream, name, body, at, wall, sent } = entry
+    this.kept.setItem(this.key(id), JSON.stringify({ id, stream, name, body, at, wall, sent, tab: this.tab }))
   }
 
   /** Take up what this person's earlier page left unsettled. What another open tab is busy with stays with it. */
@@ -316,9 +362,9 @@ export class Outbox extends Emitter<{ change: Entry }> {
       if (!found?.id || !found.name) {
         this.kept.removeItem(key)
       } else if (!this.entries.has(found.id) && (found.tab === this.tab || this.now() - found.at > ORPHAN_MS)) {
-        const { id, stream, name, body, at, sent } = found
+        const { id, stream, name, body, at, wall, sent } = found
         // A crash may have come between sending and writing that down.
-        this.entries.set(id, { id, stream, name, body, at, sent: sent !== false, state: 'unknown' })
+        this.entries.set(id, { id, stream, name, body, at, wall, sent: sent !== false, state: 'unknown' })
       }
     }
   }

@@ -11,7 +11,7 @@ function shop(world: World) {
     if (server.deaf) return
     if (frame.type === 'join') {
       for (const { stream } of frame.streams) s.say({ type: 'joined', stream, mode: 'resync', epoch: 1, seq: 5, snapshot: snapshot() })
-    } else if (frame.type === 'ping') s.say({ type: 'pong', time: world.serverTime, at: frame.at })
+    } else if (frame.type === 'ping') world.later(() => s.say({ type: 'pong', time: world.serverTime, at: frame.at }), 50)
     else if (frame.type === 'ask') {
       server.asked.push(frame.ids)
       s.say({ type: 'told', answers: Object.fromEntries(frame.ids.map((id: string) => [id, server.done.get(id) ?? null])) })
@@ -169,6 +169,142 @@ describe('the link is lost', () => {
     expect(live.outbox.pending()).toEqual([])
   })
 
+  test('a claim tapped without a link waits for the buyer when the phone slept meanwhile', () => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    world.chance = () => 0.9
+    world.socket.end(1006)
+    const { entry } = live.outbox.do(ROOM, 'claim.place')
+    // monotonic time stands still in a sleeping device; the server's and the wall's do not
+    world.serverAhead += 600_000
+    world.wake()
+    world.pass(5_000)
+    expect(Math.abs(live.clock.now() - world.serverTime)).toBeLessThan(1_000)
+    expect(entry.state).toBe('stale')
+    expect(server.done.size).toBe(0)
+  })
+
+  test('a claim tapped right after the phone woke up is sent: the sleep came before it', async () => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    world.chance = () => 0.9
+    world.socket.end(1006)
+    world.serverAhead += 600_000
+    const { entry, result } = live.outbox.do(ROOM, 'claim.place')
+    world.wake()
+    world.pass(5_000)
+    expect(entry.state).toBe('confirmed')
+    expect(await result).toMatchObject({ got: 1 })
+    expect(server.done.size).toBe(1)
+  })
+
+  test('a device whose clock is set back does not make an old claim young', () => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    world.onOpen = null
+    world.socket.end(1006)
+    const { entry } = live.outbox.do(ROOM, 'claim.place')
+    world.pass(120_000)
+    world.deviceWrongBy -= 3_600_000
+    world.onOpen = (s) => s.say(hello(world))
+    world.pass(60_000)
+    expect(entry.state).toBe('stale')
+    expect(server.done.size).toBe(0)
+  })
+
+  test.each([
+    ['order.pay', {}],
+    ['order.deliver', {}],
+    ['claim.place', { buyer: ME }],
+  ])('%s %j asks nobody again: without a link it is over in ten seconds, and says so', async (name, body) => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    world.onOpen = null
+    world.socket.end(1006)
+    const { entry, result } = live.outbox.do(ROOM, name, body)
+    world.pass(9_000)
+    expect(entry.state).toBe('sending')
+    world.pass(2_000)
+    expect(entry.state).toBe('refused')
+    await expect(result).rejects.toMatchObject({ code: 'outbox.late' })
+    world.onOpen = (s) => s.say(hello(world))
+    world.pass(60_000)
+    expect(server.done.size).toBe(0)
+    expect(live.outbox.pending()).toEqual([])
+  })
+
+  test.each([
+    ['order.pay', {}],
+    ['order.deliver', {}],
+    ['claim.place', { buyer: ME }],
+  ])('%s %j that left and never arrived is not sent again when it is old', async (name, body) => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    server.deaf = true
+    const { entry, result } = live.outbox.do(ROOM, name, body)
+    world.onOpen = null
+    world.socket.end(1006)
+    world.pass(20_000)
+    // it may have been carried out: nobody says that it was not before the server has
+    expect(entry.state).toBe('unknown')
+    server.deaf = false
+    world.onOpen = (s) => s.say(hello(world))
+    world.pass(60_000)
+    await expect(result).rejects.toMatchObject({ code: 'outbox.late' })
+    expect(server.done.size).toBe(0)
+  })
+
+  test('a server that stays busy is not asked for ever to take a payment', async () => {
+    const world = new World()
+    const server = shop(world)
+    server.refuse = { code: 'server.busy', message: '', temporary: true, retry_after: 2 }
+    const live = start(world)
+    const result = live.do(ROOM, 'order.pay')
+    world.pass(60_000)
+    await expect(result).rejects.toMatchObject({ code: 'outbox.late' })
+  })
+
+  test('what nobody has said to be safe does not happen more than five minutes later', async () => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    world.onOpen = null
+    world.socket.end(1006)
+    const early = live.outbox.do(ROOM, 'stock.adjust', { delta: 5 })
+    const own = live.outbox.do(ROOM, 'claim.cancel')
+    const words = live.outbox.do(ROOM, 'message.send', { text: 'not lost' })
+    const newer = live.outbox.do(ROOM, 'something.new')
+    world.pass(280_000)
+    const late = live.outbox.do(ROOM, 'stock.adjust', { delta: 7 })
+    world.pass(25_000)
+    world.onOpen = (s) => s.say(hello(world))
+    world.pass(60_000)
+    await expect(early.result).rejects.toMatchObject({ code: 'outbox.late' })
+    await expect(newer.result).rejects.toMatchObject({ code: 'outbox.late' })
+    expect([own, words, late].map((c) => c.entry.state)).toEqual(['confirmed', 'confirmed', 'confirmed'])
+    expect(server.done.size).toBe(3)
+  })
+
+  test('a busy server does not stretch that', async () => {
+    const world = new World()
+    const server = shop(world)
+    server.refuse = { code: 'server.busy', message: '', temporary: true, retry_after: 20 }
+    const live = start(world)
+    const staff = live.outbox.do(ROOM, 'stock.adjust', { delta: 5 })
+    const words = live.outbox.do(ROOM, 'message.delete')
+    world.pass(400_000)
+    expect(staff.entry).toMatchObject({ state: 'refused', error: { code: 'outbox.late' } })
+    server.refuse = null
+    world.pass(60_000)
+    expect(words.entry.state).toBe('confirmed')
+    expect(server.done.size).toBe(1)
+  })
+
   test('only a few texts wait for a link', async () => {
     const world = new World()
     shop(world)
@@ -211,6 +347,24 @@ describe('a reload', () => {
     await world.settle()
     expect(server.asked).toEqual([[id]])
     expect(settled.at(-1)).toMatchObject({ id, state: 'confirmed', answer: { got: 1 } })
+    expect(kept.keys().filter((k) => k.startsWith('livesale.do.'))).toEqual([])
+  })
+
+  test("does not carry out what another day's page left unsent", () => {
+    const world = new World()
+    const server = shop(world)
+    const kept = memory()
+    const row = (id: string, name: string) =>
+      kept.setItem(
+        `livesale.do.${ME}.${id}`,
+        JSON.stringify({ id, stream: ROOM, name, body: {}, at: world.serverTime - 5 * 86_400_000, sent: false, tab: 'gone' }),
+      )
+    row('1', 'stock.adjust')
+    row('2', 'message.delete')
+    const live = start(world, kept)
+    world.pass(60_000)
+    expect([...server.done.keys()]).toEqual(['2'])
+    expect(live.outbox.pending()).toEqual([])
     expect(kept.keys().filter((k) => k.startsWith('livesale.do.'))).toEqual([])
   })
 

@@ -259,6 +259,7 @@ const de: Catalogue = {
   'error.network.lost': 'Keine Verbindung. Bitte noch einmal versuchen.',
   'error.outbox.full': 'Zu viele Nachrichten warten auf die Verbindung.',
   'error.outbox.discarded': 'Nicht gesendet.',
+  'error.outbox.late': 'Das ist nicht rechtzeitig angekommen. Bitte noch einmal versuchen.',
 }
 
 export default de

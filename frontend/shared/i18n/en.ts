@@ -120,4 +120,5 @@ export const en = {
   'error.network.lost': 'No connection. Please try again.',
   'error.outbox.full': 'Too many messages are waiting for the connection.',
   'error.outbox.discarded': 'Not sent.',
+  'error.outbox.late': 'That did not go through in time. Please try again.',
 } as const

@@ -259,6 +259,7 @@ const zh: Catalogue = {
   'error.network.lost': '没有连接，请再试一次。',
   'error.outbox.full': '太多消息在等待连接。',
   'error.outbox.discarded': '未发送。',
+  'error.outbox.late': '没有及时送达，请再试一次。',
 }
 
 export default zh
