@@ -1,4 +1,4 @@
-import { CommandRefused, heldLines, stockOf, type Answer, type Claim, type Delivery, type Entry, type Id, type Line, type Offer, type Order, type RoomState } from '../sdk'
+import { CommandRefused, heldLines, stockOf, type Answer, type Claim, type Delivery, type Entry, type Id, type Line, type Offer, type Order, type RoomState, type Word } from '../sdk'
 import { rest, sentence } from '../shared/api'
 import type { Announcements } from '../shared/chat/announcements'
 import { boot, device } from '../shared/boot'
@@ -104,7 +104,8 @@ export class Buying {
 
   private follow(entry: Entry): void {
     if (entry.stream !== this.room.stream) return
-    const claim = ['claim.place', 'say', 'buy'].includes(entry.name)
+    // what staff order for somebody is answered where they do it
+    const claim = ['claim.place', 'say', 'buy'].includes(entry.name) && entry.body.buyer === undefined
     if (!claim) return
     const offer = (entry.body.offer ?? entry.body.variant) as Id | undefined
     if (offer) {
@@ -196,6 +197,7 @@ export class Buying {
   /** Everything that has to be asked is known: pay at once. False when the basket has to ask first. */
   async express(order: Order): Promise<boolean> {
     if (!offers('pay.sandbox')) return false
+    const word = site.live.outbox.word()
     if (!order.delivery_kind || !order.has_contact) {
       const options = await this.options(order.shop)
       const known = this.contact
@@ -204,20 +206,17 @@ export class Buying {
       if (option) {
         const contact = contactFor(option, known ?? { ...NOBODY, name: site.you?.name ?? '' })
         if (!contact) return false
-        await site.live.do(order.stream, 'order.deliver', { order: order.order, option: option.option, contact })
+        await site.live.do(order.stream, 'order.deliver', { order: order.order, option: option.option, contact }, word)
       } else if (options.length) return false
     }
-    await this.pay(order, 'sandbox')
+    await this.pay(order, 'sandbox', undefined, word)
     return true
   }
 
-  /** Pay what is set aside. Says whether the form about delivery has to be filled in first. */
-  async pay(order: Pick<Order, 'order' | 'stream'>, gateway: string, method?: string): Promise<'left' | 'done'> {
-    const answer = await site.live.do(order.stream, 'order.pay', {
-      order: order.order,
-      gateway,
-      ...(method && { method }),
-    })
+  /** Pay what is set aside, as the buyer said at the moment of `word`. Says whether the page is being left for it. */
+  async pay(order: Pick<Order, 'order' | 'stream'>, gateway: string, method?: string, word?: Word): Promise<'left' | 'done'> {
+    const body = { order: order.order, gateway, ...(method && { method }) }
+    const answer = await site.live.do(order.stream, 'order.pay', body, word)
     if (!answer.url) return 'done'
     location.assign(answer.url)
     return 'left'

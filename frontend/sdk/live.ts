@@ -2,7 +2,7 @@ import { Connection, type Status, type TicketSource } from './connection'
 import { ServerClock } from './clock'
 import { Emitter } from './emitter'
 import type { Environment, KeyValue } from './environment'
-import { CommandRefused, Outbox, refusalOf, type Entry } from './outbox'
+import { CommandRefused, Outbox, refusalOf, type Entry, type Word } from './outbox'
 import { Rest, RestError } from './rest'
 import { fromSnapshot, withFrame, withOrders, withValues, type RoomState } from './room'
 import type { Answer, Hello, Id, LogEvent, Panel, Person, ServerFrame } from './types'
@@ -105,8 +105,8 @@ export class Live extends Emitter<Topics> {
     if (this.followed.delete(stream)) this.connection.send({ type: 'leave', streams: [stream] })
   }
 
-  do(stream: Id, name: string, body: Record<string, unknown> = {}): Promise<Answer> {
-    return this.outbox.do(stream, name, body).result
+  do(stream: Id, name: string, body: Record<string, unknown> = {}, word?: Word): Promise<Answer> {
+    return this.outbox.do(stream, name, body, word).result
   }
 
   tell(stream: Id, name: 'typing' | 'reaction', value = ''): void {

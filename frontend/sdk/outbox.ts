@@ -28,6 +28,9 @@ export interface Entry {
   sent: boolean
 }
 
+/** The moment at which the person said that they want something. */
+export type Word = Pick<Entry, 'at' | 'wall'>
+
 export interface Refusal {
   code: string
   message: string
@@ -124,14 +127,22 @@ export class Outbox extends Emitter<{ change: Entry }> {
     return [...this.entries.values()].filter((e) => e.state !== 'confirmed' && e.state !== 'refused')
   }
 
-  /** Give a command. Settles when the server has answered, however many links that takes. */
-  do(stream: Id, name: string, body: Record<string, unknown> = {}): { entry: Entry; result: Promise<Answer> } {
+  /**
+   * Give a command. Settles when the server has answered, however many links that takes. Where one word of the person
+   * takes several commands, each is given with that `word`: its age counts, not that of the command.
+   */
+  do(
+    stream: Id,
+    name: string,
+    body: Record<string, unknown> = {},
+    word: Word = this.word(),
+  ): { entry: Entry; result: Promise<Answer> } {
     const entry: Entry = {
       id: uuid7(this.now(), this.env.bytes),
       stream,
       name,
       body,
-      ...this.word(),
+      ...word,
       state: 'sending',
       sent: false,
     }
@@ -143,7 +154,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
     }
     this.entries.set(entry.id, entry)
     this.keep(entry)
-    if (this.transport.ready()) this.send(entry)
+    if (this.transport.ready()) this.sendIfFresh(entry)
     else {
       this.waitsNotFor(entry)
       this.emit('change', entry)
@@ -152,7 +163,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
   }
 
   /** This moment, to be asked for its `age` later on. */
-  word(): Pick<Entry, 'at' | 'wall'> {
+  word(): Word {
     return { at: this.now(), wall: this.env.wall() }
   }
 
@@ -160,7 +171,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
    * How long ago that was. A device that has slept learns only with the next link how late it is; what the person
    * tapped in between seems as old as the sleep was long. Its own clock, right or wrong, has gone on meanwhile.
    */
-  age({ at, wall }: Pick<Entry, 'at' | 'wall'>): number {
+  age({ at, wall }: Word): number {
     const age = this.now() - at
     const byWall = wall === undefined ? -1 : this.env.wall() - wall
     return byWall < 0 ? age : Math.min(age, byWall)

@@ -259,6 +259,26 @@ describe('the link is lost', () => {
     expect(server.done.size).toBe(0)
   })
 
+  test('paying is one word, however many commands it takes: what comes after a long wait is not sent', async () => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    const word = live.outbox.word()
+    server.mute = true
+    const address = live.do(ROOM, 'order.deliver', {}, word)
+    world.onOpen = null
+    world.socket.end(1006)
+    world.pass(20_000)
+    server.mute = false
+    world.onOpen = (s) => s.say(hello(world))
+    world.pass(60_000)
+    // the address had arrived, as the server tells now
+    expect(await address).toMatchObject({ of: 'order.deliver' })
+    await expect(live.do(ROOM, 'order.pay', {}, word)).rejects.toMatchObject({ code: 'outbox.late' })
+    expect(server.done.size).toBe(1)
+    expect(await live.do(ROOM, 'order.pay', {}, live.outbox.word())).toMatchObject({ of: 'order.pay' })
+  })
+
   test('a server that stays busy is not asked for ever to take a payment', async () => {
     const world = new World()
     const server = shop(world)
