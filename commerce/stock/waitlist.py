@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from commerce.errors import Conflict
-from commerce.ids import new_id
+from commerce.ids import new_id, pair
 from commerce.sql import Insert, any_of, fetch, key, update_rows
 from commerce.stock.models import Waiting
 
@@ -62,6 +62,8 @@ class WaitList:
 
     def __init__(self) -> None:
         self.entries: dict[UUID, Entry] = {}
+        # by `pair` of the person and the pool
+        self._places: dict[tuple[int, int], list[Entry]] = {}
         self._queues: dict[UUID, deque[Entry]] = {}
         self._partly: set[UUID] = set()
         self._fresh: list[Entry] = []
@@ -95,10 +97,34 @@ class WaitList:
         for row in fetch(sql, [param], _KINDS):
             self._known(row)
 
+    def load_places(self, people: Collection[tuple[UUID, UUID, UUID]]) -> None:
+        """Where in the lists of locked pools some people stand: (buyer, shop, pool), however far back.
+
+        Asked for by the person, of whom an index knows the few places in a shop: a pool's list may be long.
+        """
+        wanted = {pair(buyer, pool) for buyer, _, pool in people}
+        if not wanted:
+            return
+        buyers, of_buyers = any_of("buyer_id", {buyer for buyer, _, _ in people})
+        shops, of_shops = any_of("shop_id", {shop for _, shop, _ in people})
+        sql = f"SELECT {_COLUMNS} FROM commerce_waiting WHERE {buyers} AND {shops} AND state = 'waiting'"
+        for row in fetch(sql, [of_buyers, of_shops], _KINDS):
+            if pair(row[5], row[2]) in wanted:
+                self._known(row)
+
+    def places(self, buyer: UUID, pool_id: UUID) -> list[Entry]:
+        """What of one pool this person waits for, as far as it was loaded."""
+        return [entry for entry in self._places.get(pair(buyer, pool_id), ()) if entry.state == "waiting"]
+
     def _known(self, row: tuple[Any, ...]) -> Entry:
         entry = self.entries.get(row[0])
         if entry is None:
-            entry = self.entries[row[0]] = Entry(row, fresh=False)
+            entry = self._keep(Entry(row, fresh=False))
+        return entry
+
+    def _keep(self, entry: Entry) -> Entry:
+        self.entries[entry.id] = entry
+        self._places.setdefault(pair(entry.buyer, entry.pool_id), []).append(entry)
         return entry
 
     def head(self, pool_id: UUID) -> Entry | None:
@@ -112,8 +138,7 @@ class WaitList:
 
     def add(self, row: Sequence[Any]) -> Entry:
         """A new entry at the end of its pool's list."""
-        entry = Entry(row, fresh=True)
-        self.entries[entry.id] = entry
+        entry = self._keep(Entry(row, fresh=True))
         self._fresh.append(entry)
         if entry.pool_id not in self._partly:
             self._queues.setdefault(entry.pool_id, deque()).append(entry)

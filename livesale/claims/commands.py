@@ -58,14 +58,14 @@ class ExtendHold(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class CancelClaim(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Give back units that are not paid: all of a line, or some."""
+    """Give back units that are not paid: all of a line, or some. What of the offer was still waited for is given up."""
 
     line: UUID
     qty: Quantity | None = None
 
 
 class PassTurn(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Decline an offered turn: the next in line gets it at once."""
+    """Decline an offered turn and wait no longer: the next in line gets it at once."""
 
     line: UUID
 

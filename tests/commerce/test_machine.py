@@ -229,6 +229,7 @@ class Shop(RuleBasedStateMachine):
             waits = Waiting.objects.filter(pool=pool, state="waiting").count()
             assert pool.closed_at or not waits or pool.free == 0
         self.no_order_stays_placed_for_nothing()
+        self.who_did_not_come_waits_no_longer()
 
     def no_order_stays_placed_for_nothing(self) -> None:
         for order in Order.objects.filter(shop_id=self.world.shop_id, state__in=["placed", "lapsed"]):
@@ -236,6 +237,11 @@ class Shop(RuleBasedStateMachine):
             live = Attempt.objects.filter(order=order, state__in=["created", "pending"]).exists()
             assert order.state == ("placed" if held or live else "lapsed")
             assert order.paid_minor == 0
+
+    def who_did_not_come_waits_no_longer(self) -> None:
+        for line in Line.objects.filter(shop_id=self.world.shop_id, state="lapsed"):
+            waits = Waiting.objects.filter(pool=line.pool, buyer=line.buyer_id, state="waiting")
+            assert not waits.filter(created_at__lt=line.ended_at).exists()
 
     @invariant()
     def a_hold_ends_once(self) -> None:

@@ -200,8 +200,26 @@ class Claims(Core):
         self.stock.release(pool_id=line.pool_id, qty=units, line_id=line.id, actor=actor, reason=reason)
         return units
 
+    def _let_go_of(self, line: LineRow) -> None:
+        """Who did not come for what was held waits for no more of it, in whatever room.
+
+        With a place in the list they would be offered the same unit again and again, and nobody else would.
+        """
+        for entry in self.stock.waitlist.places(line.buyer_id, line.pool_id):
+            self._leave(entry, "gone", "waiting.gone")
+
+    def _give_back(self, line: LineRow) -> None:
+        """Who gives units of an offer back waits for no more of it: the next unit would be the one just given.
+
+        For another offer of the same units they have asked by itself; there they go on waiting.
+        """
+        for entry in self.stock.waitlist.places(line.buyer_id, line.pool_id):
+            if entry.offer_id == line.offer_id:
+                self._leave(entry, "passed", "waiting.left")
+
     def _lapse(self, line: LineRow) -> None:
         if line.state == "held":
+            self._let_go_of(line)
             self._tell_line("turn.lapsed" if line.turn else "hold.lapsed", line, qty=line.live)
             self._end(line, "lapsed", "lapsed", None)
             if not line.placed:
@@ -221,7 +239,7 @@ class Claims(Core):
         return line
 
     def pass_turn(self, *, line_id: UUID, buyer: UUID) -> None:
-        """The person declines their turn; the next in line is served at once."""
+        """The person declines their turn and waits no longer; the next in line is served at once."""
         line = self._held(line_id, buyer, None)
         if not line.turn:
             raise Refused(errors.LINE_NOT_TURN)
@@ -281,7 +299,10 @@ class Claims(Core):
         shop_id: UUID | None = None,
         actor: UUID | None = None,
     ) -> int:
-        """Give back some or all units of an unpaid line. Returns how many units of it are left."""
+        """Give back some or all units of an unpaid line; who waits for more of the offer waits no longer.
+
+        Returns how many units of the line are left.
+        """
         line = self._held(line_id, buyer, shop_id)
         live = line.live
         if qty is not None and (type(qty) is not int or not 1 <= qty <= live):
@@ -291,6 +312,7 @@ class Claims(Core):
         if units == live:
             self._drop_line(line, "cancelled", actor or buyer)
             return 0
+        self._give_back(line)
         line.qty_cancelled += units
         used, held = pair(line.buyer_id, line.offer_id), pair(line.buyer_id, line.shop_id)
         if used in self._used:
@@ -305,6 +327,7 @@ class Claims(Core):
 
     def _drop_line(self, line: LineRow, reason: str, actor: UUID | None) -> None:
         units = line.live
+        self._give_back(line)
         self._end(line, "cancelled", reason, actor)
         line.qty_cancelled += units
         self._after_cancel(line)

@@ -133,6 +133,16 @@ class Core(Wants):
             elif pool.waiting:
                 self.stock.waitlist.not_loaded(pool.id)
         self.stock.waitlist.load_heads(heads)
+        self.stock.waitlist.load_places(
+            {
+                (line.buyer_id, line.shop_id, line.pool_id)
+                for line in self.lines.values()
+                if line.state == "held" and line.pool_id in pools and pools[line.pool_id].waiting
+            }
+        )
+        # all of them before the first unit is free: nobody whose own hold is over is offered another's
+        for line in due:
+            self._let_go_of(line)
         counts: dict[UUID, int] = {}
         for line in due:
             counts[line.pool_id] = counts.get(line.pool_id, 0) + 1
@@ -360,6 +370,9 @@ class Core(Wants):
         raise NotImplementedError
 
     def _lapse(self, line: LineRow) -> None:
+        raise NotImplementedError
+
+    def _let_go_of(self, line: LineRow) -> None:
         raise NotImplementedError
 
     def _lapse_order(self, order: OrderRow) -> bool:
