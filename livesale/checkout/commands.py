@@ -62,10 +62,11 @@ class CancelOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class MarkPaid(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Staff: the money is in hand."""
+    """Staff: the money is in hand. With `amount_minor`, refused when another amount is due by now."""
 
     order: UUID
     method: Literal["cash", "transfer", "on_pickup"] = "cash"
+    amount_minor: Annotated[int, msgspec.Meta(ge=0, le=10**15)] | None = None
 
 
 class RefundLine(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -239,20 +240,25 @@ class Mark(_OnOrder):
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         shop_id = self.shop(batch, request)
-        orders = batch.part(Goods).orders
-        if orders.order(request.body.order, shop_id=shop_id).state == "open":
-            orders.checkout(order_id=request.body.order, shop_id=shop_id)
+        body, orders = request.body, batch.part(Goods).orders
+        if orders.order(body.order, shop_id=shop_id).state == "open":
+            # before it is placed: what is refused has changed nothing
+            orders.agree(order_id=body.order, shop_id=shop_id, amount_minor=body.amount_minor)
+            placed = orders.checkout(order_id=body.order, shop_id=shop_id)
+            if placed.total_minor == 0:
+                # placing it has sold it, there is no money to book
+                batch.part(Audit).add(request, "order.mark_paid", target_id=body.order, paid=0)
+                return {"outcome": "paid"}
         settled = orders.mark_paid(
-            order_id=request.body.order,
+            order_id=body.order,
             shop_id=shop_id,
             actor=request.actor_id,
-            method=request.body.method,
+            method=body.method,
+            amount_minor=body.amount_minor,
             now=batch.now,
         )
         ask_refunds(batch, request.stream_id, settled.refunds)
-        batch.part(Audit).add(
-            request, "order.mark_paid", target_id=request.body.order, paid=settled.paid_minor
-        )
+        batch.part(Audit).add(request, "order.mark_paid", target_id=body.order, paid=settled.paid_minor)
         return {"outcome": settled.outcome}
 
 

@@ -12,8 +12,10 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
+from chat.log import clock
 from chat.log.errors import Refused
 from commerce.orders import selectors
+from commerce.orders.due import due
 from commerce.orders.models import Order
 from commerce.shops.models import Shop
 from livesale.accounts.models import User
@@ -56,7 +58,7 @@ class Contact(msgspec.Struct, frozen=True):
 
 
 class ShopOrder(msgspec.Struct, frozen=True):
-    """An order as those who pack it see it."""
+    """An order as those who pack it see it. `due_minor` is what `order.mark_paid` would book now."""
 
     order: UUID
     number: int | None
@@ -81,6 +83,7 @@ class ShopOrder(msgspec.Struct, frozen=True):
     buyer: Buyer
     contact: Contact | None
     note: str
+    due_minor: int
     created_at: int
     placed_at: int | None
 
@@ -94,6 +97,7 @@ class Orders(msgspec.Struct, frozen=True):
 
 def staff_order_views(orders: Sequence[Order]) -> list[dict[str, Any]]:
     """Orders with buyer and contact: only for those who work in their shop."""
+    owed = due(orders, now=clock.now())
     names = dict(User.objects.filter(id__in={o.buyer_id for o in orders}).values_list("id", "name"))
     return [
         {
@@ -101,6 +105,7 @@ def staff_order_views(orders: Sequence[Order]) -> list[dict[str, Any]]:
             "buyer": {"person": order.buyer_id, "name": names.get(order.buyer_id, "")},
             "contact": _contact(order),
             "note": order.note,
+            "due_minor": owed[order.id],
             "created_at": ms(order.created_at),
             "placed_at": ms(order.placed_at),
         }

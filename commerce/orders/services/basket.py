@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from commerce.errors import Refused
-from commerce.ids import new_id, pair
+from commerce.ids import pair
 from commerce.orders import errors
 from commerce.orders.models import Adjustment, Contact, Order
 from commerce.orders.rows import LineRow, OrderRow
-from commerce.orders.services.core import CONTACT, Core
+from commerce.orders.services.core import CONTACT
+from commerce.orders.services.shipping import Shipping
 
 _LIMITS = {f.name: f.max_length for f in Contact._meta.concrete_fields if f.name in CONTACT and f.max_length}
 _NEEDED = {"delivery": ("name", "street", "postcode", "city"), "pickup": ("name",)}
 _UNPAID = (Order.State.OPEN, Order.State.PLACED, Order.State.LAPSED)
 
 
-class Baskets(Core):
+class Baskets(Shipping):
     def set_delivery(
         self,
         *,
@@ -62,13 +63,6 @@ class Baskets(Core):
             raise Refused(errors.ADJUSTMENT_SIGN)
         self._adjust(order, kind, label, amount_minor)
 
-    def _adjust(self, order: OrderRow, kind: str, label: str, amount_minor: int) -> None:
-        if amount_minor < 0:
-            order.discount_minor += amount_minor
-        else:
-            order.added_minor += amount_minor
-        self._new_adjustments.append((new_id(), order.shop_id, order.id, kind, label[:120], amount_minor))
-
     def cancel_order(
         self,
         *,
@@ -110,7 +104,7 @@ class Baskets(Core):
         if order is None or order.state not in (Order.State.PLACED, Order.State.LAPSED) or not line.placed:
             return
         if any(other.placed and other.live and other.state in ("held", "lapsed") for other in order.lines):
-            order.total_minor = order.total("held", "lapsed")
+            self._settle_total(order, "held", "lapsed")
             self._tell_order("order.changed", order, total_minor=order.total_minor)
             # what was given back may have been the last that was held, with the rest lapsed before
             self._lapse_order(order)

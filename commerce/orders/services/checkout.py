@@ -11,6 +11,7 @@ from commerce.orders.models import Adjustment, Order
 from commerce.orders.rows import OrderRow
 from commerce.orders.services.basket import Baskets
 from commerce.orders.services.claims import Claims
+from commerce.orders.shipping import Spared, fee_for
 from commerce.orders.types import News, Placed
 
 
@@ -42,8 +43,11 @@ class Checkout(Claims, Baskets):
             line.placed = True
         if option is not None:
             _, _, _, label, fee, free_from = option
-            if fee and (free_from is None or order.goods("held") < free_from):
-                self._adjust(order, Adjustment.Kind.SHIPPING, label, fee)
+            added = fee_for(fee, free_from, order.goods("held"))
+            if added:
+                self._adjust(order, Adjustment.Kind.SHIPPING, label, added)
+            elif fee:
+                self._spared[order.id] = Spared(label, fee, free_from)
         order.number = counter[1]
         counter[1] += 1
         order.state, order.placed_at, order.total_minor = Order.State.PLACED, self.now, order.total("held")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,9 +14,18 @@ from commerce.orders import errors
 from commerce.orders.models import Order
 from commerce.orders.rows import MISMATCH, AttemptRow, LineRow, OrderRow
 from commerce.orders.services.checkout import Checkout
+from commerce.orders.shipping import fee_for
 from commerce.orders.types import RefundDue, Settled
 
 _DELIVERED = ("paid", "part", "gone", "unwanted")
+
+
+def _price(lines: Iterable[LineRow]) -> int:
+    return sum(line.unit_price_minor * line.live for line in lines)
+
+
+def _cost(order: OrderRow, goods: int) -> int:
+    return max(0, goods + order.discount_minor) + order.added_minor
 
 
 @dataclass(slots=True)
@@ -57,10 +67,7 @@ class Payments(Checkout):
         self._lapse_own(order)
         if not any(line.placed and line.state == "held" for line in order.lines):
             raise Refused(errors.ORDER_EMPTY)
-        for line in order.lines:
-            if line.placed and line.state == "lapsed":
-                line.placed = False
-        order.total_minor = order.total("held")
+        self._drop_lapsed(order)
         for attempt in order.attempts:
             if attempt.is_live and attempt.gateway == gateway:
                 if (attempt.amount_minor, attempt.method) == (order.total_minor, method):
@@ -72,6 +79,13 @@ class Payments(Checkout):
         order.payment_state = Order.Payment.PENDING
         self._tell_order("order.pending", order, attempt=attempt.id, amount_minor=attempt.amount_minor)
         return self._begun(attempt, repeated=False)
+
+    def _drop_lapsed(self, order: OrderRow) -> None:
+        """What has lapsed leaves the order: it is paid for what is still held."""
+        for line in order.lines:
+            if line.placed and line.state == "lapsed":
+                line.placed = False
+        self._settle_total(order, "held")
 
     def _keep_holds(self, order: OrderRow, keep: timedelta) -> datetime:
         """Lengthen an order's holds for a new attempt; the moment the last of them ends.
@@ -182,24 +196,65 @@ class Payments(Checkout):
         shop_id: UUID,
         actor: UUID,
         method: str = "cash",
+        amount_minor: int | None = None,
         now: datetime,
     ) -> Settled:
-        """Staff have the money in hand: the live manual attempt succeeds, or a new one for what the order costs."""
+        """Staff have the money in hand: as much as `due` says, which is what they agree to with ``amount_minor``.
+
+        The live manual attempt succeeds if it is for that, else it is replaced by one that is. Raises `Refused`:
+        ``order.state``, ``order.amount``.
+        """
         order = self.order(order_id, shop_id=shop_id)
-        attempt = next((a for a in order.attempts if a.is_live and a.gateway == "manual"), None)
-        if attempt is None:
-            paid = next((a for a in order.attempts if a.gateway == "manual" and a.state == "succeeded"), None)
-            if paid is None or order.state in (Order.State.PLACED, Order.State.LAPSED):
-                self._in_state(order, Order.State.PLACED, Order.State.LAPSED)
-                attempt = self._attempt(order, "manual", method, now, None)
-            else:
-                attempt = paid
+        attempt = next((a for a in order.attempts if a.gateway == "manual" and a.state == "succeeded"), None)
+        if attempt is None or order.state in (Order.State.PLACED, Order.State.LAPSED):
+            self._in_state(order, Order.State.PLACED, Order.State.LAPSED)
+            self.agree(order_id=order_id, shop_id=shop_id, amount_minor=amount_minor)
+            attempt = self._attempt_in_hand(order, method, now)
+        else:
+            self._agreed(amount_minor, attempt.amount_minor)
         return self.payment_succeeded(
             attempt_id=attempt.id, amount_minor=attempt.amount_minor, currency=attempt.currency,
             event_id=f"manual:{attempt.id}", now=now,
         )  # fmt: skip
 
+    def agree(self, *, order_id: UUID, shop_id: UUID, amount_minor: int | None) -> None:
+        """Raises `Refused` (``order.amount``) unless that is `due`; None agrees to whatever is."""
+        self._agreed(amount_minor, self.due(self.order(order_id, shop_id=shop_id)))
+
+    def due(self, order: OrderRow) -> int:
+        """What is to be paid for an order now, as `commerce.orders.due` shows it to the staff.
+
+        A basket costs what placing it would make it cost, a placed order what is still held of it; one of which
+        nothing is held any more what it was placed for, because what is free of it is taken again.
+        """
+        held = [line for line in order.lines if line.state == "held" and line.hold_until > self.now]
+        if order.state == Order.State.OPEN:
+            option = self._options.get(order.delivery_option_id) if order.delivery_option_id else None
+            goods = _price(held)
+            return _cost(order, goods) + (fee_for(option[4], option[5], goods) if option is not None else 0)
+        goods = _price([line for line in held if line.placed])
+        if order.state != Order.State.PLACED or not any(line.placed for line in held):
+            return order.total_minor
+        cost = _cost(order, goods)
+        return cost + self._fee_again(order, goods, order.total_minor - cost)
+
     # -- inside ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _agreed(amount_minor: int | None, due: int) -> None:
+        if amount_minor is not None and amount_minor != due:
+            raise Refused(errors.ORDER_AMOUNT, amount_minor=due)
+
+    def _attempt_in_hand(self, order: OrderRow, method: str, now: datetime) -> AttemptRow:
+        self._lapse_own(order)
+        if any(line.placed and line.state == "held" for line in order.lines):
+            self._drop_lapsed(order)
+        for attempt in order.attempts:
+            if attempt.is_live and attempt.gateway == "manual":
+                if attempt.amount_minor == order.total_minor:
+                    return attempt
+                attempt.state, attempt.settled_at = "cancelled", now
+        return self._attempt(order, "manual", method, now, None)
 
     def _mismatch(
         self, attempt: AttemptRow, order: OrderRow, amount_minor: int, currency: str, event_id: str
