@@ -1,4 +1,4 @@
-import { browserEnvironment, Live, type Id, type LogEvent, type Order, type Person, type RoomState } from '../sdk'
+import { browserEnvironment, Live, type Id, type LogEvent, type Order, type Person, type RoomState, type Word } from '../sdk'
 import { rest } from './api'
 import { boot, device, tab } from './boot'
 import { time } from './time.svelte'
@@ -55,7 +55,7 @@ export class LiveStream {
     return site.live.on('events', ({ stream, events, live }) => stream === this.stream && listener(events, live))
   }
 
-  do = (name: string, body: Record<string, unknown> = {}) => site.live.do(this.stream, name, body)
+  do = (name: string, body: Record<string, unknown> = {}, word?: Word) => site.live.do(this.stream, name, body, word)
 
   private soon(): void {
     if (this.due) return
