@@ -138,6 +138,7 @@ const de: Catalogue = {
   'pay.noted': 'Bestellung aufgenommen.',
   'pay.thanks': 'Bezahlt. Vielen Dank!',
   'pay.checking': 'Warten auf die Bestätigung der Zahlung …',
+  'pay.failed': 'Die Zahlung hat nicht geklappt.',
 
   'orders.title': 'Bestellungen',
   'orders.number': 'Bestellung {number}',

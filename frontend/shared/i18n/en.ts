@@ -88,6 +88,7 @@ export const en = {
   pay: 'Pay',
   'pay.thanks': 'Paid. Thank you!',
   'pay.checking': 'Waiting for the payment to be confirmed…',
+  'pay.failed': 'The payment did not go through.',
 
   'chat.title': 'Chat',
   'chat.empty': 'Nobody has written yet. Say hello!',

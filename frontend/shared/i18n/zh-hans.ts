@@ -138,6 +138,7 @@ const zh: Catalogue = {
   'pay.noted': '订单已提交。',
   'pay.thanks': '付款成功，谢谢！',
   'pay.checking': '正在等待付款确认……',
+  'pay.failed': '付款没有成功。',
 
   'orders.title': '订单',
   'orders.number': '订单 {number}',
