@@ -174,6 +174,8 @@ class Pay(_OnOrder):
         check_method(chosen, body.method)
         order = orders.order(body.order, buyer=request.actor_id)
         if order.state == "open":
+            # before it is placed: what is refused has changed nothing
+            orders.check_method(order_id=body.order, method=body.method, buyer=request.actor_id)
             placed = orders.checkout(order_id=body.order, buyer=request.actor_id)
             if placed.total_minor == 0:
                 return {"order": str(body.order), "number": placed.number, "amount_minor": 0, "url": None}

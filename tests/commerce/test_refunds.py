@@ -6,7 +6,7 @@ import pytest
 from uuid_utils.compat import uuid7
 
 from commerce.errors import Refused
-from commerce.models import Refund
+from commerce.models import Order, Refund
 from commerce.verify import drifts
 from tests.commerce.test_checkout import adjust
 from tests.commerce.world import World, person
@@ -168,6 +168,7 @@ def test_packing_follows_its_steps(world: World) -> None:
 def test_nothing_is_packed_before_it_is_paid_except_for_pickup(world: World) -> None:
     buyer = person()
     got = world.claim(buyer)
+    Order.objects.filter(id=got.order_id).update(delivery_kind="pickup")
     world.checkout(got.order_id, buyer)
 
     def pack() -> None:

@@ -15,6 +15,7 @@ from commerce.orders.services.shipping import Shipping
 
 _LIMITS = {f.name: f.max_length for f in Contact._meta.concrete_fields if f.name in CONTACT and f.max_length}
 _NEEDED = {"delivery": ("name", "street", "postcode", "city"), "pickup": ("name",)}
+_SET_ASIDE = (Order.Fulfilment.READY, Order.Fulfilment.SHIPPED, Order.Fulfilment.HANDED_OVER)
 _UNPAID = (Order.State.OPEN, Order.State.PLACED, Order.State.LAPSED)
 
 
@@ -73,12 +74,15 @@ class Baskets(Shipping):
     ) -> None:
         """Give up an unpaid order: its holds and waiting places go to the next in line.
 
-        A paid one is refunded instead (``order.paid``), see `Refunds.refund`.
+        A paid one is refunded instead (``order.paid``), see `Refunds.refund`. One that lies ready only the staff
+        cancel (``order.ready``).
         """
         order = self.order(order_id, buyer=buyer, shop_id=shop_id)
         if order.state == Order.State.PAID:
             raise Refused(errors.ORDER_PAID)
         self._in_state(order, *_UNPAID)
+        if shop_id is None:
+            self._not_ready(order)
         self._close(order)
         for entry in list(self.stock.waitlist.entries.values()):
             if entry.order_id == order.id and entry.state == "waiting":
@@ -86,6 +90,11 @@ class Baskets(Shipping):
         for line in list(order.lines):
             if line.state == "held":
                 self._drop_line(line, "cancelled", actor or buyer)
+
+    def _not_ready(self, order: OrderRow) -> None:
+        """Goods that were set aside for their buyer have to be put back first: the staff know whether they are."""
+        if order.state == Order.State.PLACED and order.fulfilment_state in _SET_ASIDE:
+            raise Refused(errors.ORDER_READY)
 
     def _close(self, order: OrderRow) -> None:
         """The order is cancelled; claims that follow begin a new basket."""

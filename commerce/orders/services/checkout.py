@@ -58,6 +58,28 @@ class Checkout(Claims, Baskets):
             self._mark_paid(order)
         return Placed(order.id, order.number, order.total_minor, order.currency)
 
+    def cancel(
+        self,
+        *,
+        line_id: UUID,
+        qty: int | None = None,
+        buyer: UUID | None = None,
+        shop_id: UUID | None = None,
+        actor: UUID | None = None,
+    ) -> int:
+        if shop_id is None:
+            self._still_theirs(line_id, buyer)
+        return super().cancel(line_id=line_id, qty=qty, buyer=buyer, shop_id=shop_id, actor=actor)
+
+    def pass_turn(self, *, line_id: UUID, buyer: UUID) -> None:
+        self._still_theirs(line_id, buyer)
+        super().pass_turn(line_id=line_id, buyer=buyer)
+
+    def _still_theirs(self, line_id: UUID, buyer: UUID | None) -> None:
+        order = self.orders.get(self.line(line_id, buyer=buyer).order_id)
+        if order is not None:
+            self._not_ready(order)
+
     def _next_basket(self, order: OrderRow) -> None:
         """Whoever waits from this basket waits on from the next one: a placed order does not grow."""
         self._baskets.pop(pair(order.buyer_id, order.scope_id), None)

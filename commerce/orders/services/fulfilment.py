@@ -17,11 +17,16 @@ STEPS: dict[str, tuple[str, ...]] = {
     "handed_over": (),
 }
 _NOT_FOR = {"delivery": "ready", "pickup": "shipped"}
+_GONE = ("shipped", "handed_over")
 
 
 class Fulfilment(Core):
     def set_fulfilment(self, *, order_id: UUID, shop_id: UUID, state: str) -> None:
-        """One step along `STEPS`, for an order that is paid or will be paid when it is picked up."""
+        """One step along `STEPS`, for an order that is paid or will be paid when it is picked up.
+
+        The latter as far as to lie ready: an unpaid order may still be cancelled or lapse, and its units are sold to
+        the next in line; they have to be in the shop for that.
+        """
         order = self.order(order_id, shop_id=shop_id)
         pays_on_pickup = order.state == Order.State.PLACED and any(
             attempt.is_live and attempt.method == "on_pickup" for attempt in order.attempts
@@ -33,5 +38,7 @@ class Fulfilment(Core):
         ]
         if state not in allowed:
             raise Refused(errors.FULFILMENT_STEP, state=str(order.fulfilment_state), allowed=allowed)
+        if state in _GONE and order.state != Order.State.PAID:
+            raise Refused(errors.FULFILMENT_UNPAID)
         order.fulfilment_state = state
         self._tell_order("order.fulfilment", order, state=state)

@@ -64,6 +64,7 @@ class Payments(Checkout):
         """
         order = self.order(order_id, buyer=buyer, shop_id=shop_id)
         self._in_state(order, Order.State.PLACED)
+        self.check_method(order_id=order_id, method=method, buyer=buyer, shop_id=shop_id)
         self._lapse_own(order)
         if not any(line.placed and line.state == "held" for line in order.lines):
             raise Refused(errors.ORDER_EMPTY)
@@ -79,6 +80,14 @@ class Payments(Checkout):
         order.payment_state = Order.Payment.PENDING
         self._tell_order("order.pending", order, attempt=attempt.id, amount_minor=attempt.amount_minor)
         return self._begun(attempt, repeated=False)
+
+    def check_method(
+        self, *, order_id: UUID, method: str, buyer: UUID | None = None, shop_id: UUID | None = None
+    ) -> None:
+        """Raises `Refused` (``payment.not_pickup``) where nobody comes to the shop, to pay there."""
+        order = self.order(order_id, buyer=buyer, shop_id=shop_id)
+        if method == "on_pickup" and order.delivery_kind != "pickup":
+            raise Refused(errors.PAYMENT_NOT_PICKUP)
 
     def _drop_lapsed(self, order: OrderRow) -> None:
         """What has lapsed leaves the order: it is paid for what is still held."""
