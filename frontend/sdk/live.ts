@@ -5,7 +5,7 @@ import type { Environment, KeyValue } from './environment'
 import { CommandRefused, Outbox, refusalOf, type Entry, type Word } from './outbox'
 import { Rest, RestError } from './rest'
 import { fromSnapshot, withFrame, withOrders, withValues, type RoomState } from './room'
-import type { Answer, Hello, Id, LogEvent, Panel, Person, ServerFrame } from './types'
+import type { Answer, Hello, Id, LogEvent, Order, Panel, Person, ServerFrame } from './types'
 
 export interface LiveOptions {
   url: string
@@ -58,6 +58,8 @@ export class Live extends Emitter<Topics> {
   private env: Environment
   private followed = new Map<Id, Follow & { joining: number; replayTo: number }>()
   private panelTimer: unknown = null
+  private panelAsking = false
+  private panelAgain = false
   private panelAt = 0
   private joinTimer: unknown = null
   private pollTimer: unknown = null
@@ -121,12 +123,35 @@ export class Live extends Emitter<Topics> {
 
   /** Read one's own holds, places and orders again. */
   async refreshPanel(): Promise<void> {
-    const panel: Panel = await this.rest.get('me/panel/')
-    for (const follow of this.followed.values()) {
-      if (follow.state) this.put(follow, withOrders(follow.state, panel.orders))
+    if (this.panelAsking) {
+      this.panelAgain = true
+      return
     }
-    this.ordersElsewhere = panel.orders.length > 0
-    this.emit('panel', panel)
+    this.panelAsking = true
+    const person = this.you?.id
+    const known = this.ordersNow()
+    try {
+      const panel: Panel = await this.rest.get('me/panel/')
+      // What was heard while the answer was on its way may be newer than the answer; and it is for whoever asked.
+      const now = this.ordersNow()
+      if (this.you?.id !== person || [...now].some(([stream, orders]) => orders !== known.get(stream))) {
+        this.panelAgain = true
+        return
+      }
+      for (const follow of this.followed.values()) {
+        if (follow.state) this.put(follow, withOrders(follow.state, panel.orders))
+      }
+      this.ordersElsewhere = panel.orders.length > 0
+      this.emit('panel', panel)
+    } finally {
+      this.panelAsking = false
+      if (this.panelAgain && this.you) this.refreshPanelIn(500)
+      this.panelAgain = false
+    }
+  }
+
+  private ordersNow(): Map<Id, Order[] | undefined> {
+    return new Map([...this.followed].map(([stream, follow]) => [stream, follow.state?.orders]))
   }
 
   private refreshPanelIn(milliseconds: number): void {

@@ -77,3 +77,86 @@ test('a ring after the link is back does not wait for the spread', async () => {
   await world.settle(20_000)
   expect(read).toHaveLength(1)
 })
+
+/** A page whose panel is answered when the test says so, with what the server knew when it was asked. */
+async function slowPanel() {
+  const world = new World()
+  const questions: ((orders: object[]) => void)[] = []
+  const rest = new Rest({
+    fetch: () => new Promise((answer) => questions.push((orders) => answer(new Response(JSON.stringify({ orders }), { status: 200 })))),
+  })
+  world.onOpen = (socket) => socket.say(hello(world))
+  world.onFrame = (frame, socket) => {
+    if (frame.type === 'join') socket.say({ type: 'joined', stream: ROOM, mode: 'resync', epoch: 1, seq: 5, snapshot: snapshot() })
+  }
+  const live = makeLive(world, memory(), memory(), rest)
+  live.follow(ROOM)
+  live.start()
+  await world.settle(20_000)
+  const told: number[] = []
+  live.on('panel', (panel) => told.push(panel.orders.length))
+  const orders = () => live.follow(ROOM).state!.orders.map((o) => o.order)
+  const answer = async (list: object[]) => {
+    questions.at(-1)!(list)
+    for (let i = 0; i < 5; i++) await new Promise((r) => setImmediate(r))
+  }
+  return { world, live, questions, orders, answer, told }
+}
+const event = (seq: number, kind: string, body: object) => ({
+  type: 'events', stream: ROOM, epoch: 1, first: seq, last: seq, events: [{ seq, kind, at: 1, body }],
+})
+
+test('an answer that is older than what was heard meanwhile is not taken; the next one is', async () => {
+  const { world, questions, orders, answer, told } = await slowPanel()
+  world.socket.say({ type: 'panel', time: 1 })
+  await world.settle(1_000)
+  world.socket.say(event(6, 'order.changed', ORDER))
+  await answer([])
+  expect(orders()).toEqual([ORDER.order])
+  expect(told).toEqual([])
+  await world.settle(1_000)
+  expect(questions).toHaveLength(2)
+  await answer([ORDER])
+  expect(orders()).toEqual([ORDER.order])
+  expect(told).toEqual([1])
+  await world.settle(20_000)
+  expect(questions).toHaveLength(2)
+})
+
+test('what else happens in the room does not make it old', async () => {
+  const { world, questions, orders, answer } = await slowPanel()
+  world.socket.say({ type: 'panel', time: 1 })
+  await world.settle(1_000)
+  world.socket.say(event(6, 'message.sent', { message: 'm', text: 'x' }))
+  await answer([ORDER])
+  expect(orders()).toEqual([ORDER.order])
+  await world.settle(20_000)
+  expect(questions).toHaveLength(1)
+})
+
+test('one question at a time; a ring during it is one more afterwards', async () => {
+  const { world, questions, answer } = await slowPanel()
+  for (let i = 0; i < 4; i++) {
+    world.socket.say({ type: 'panel', time: i })
+    await world.settle(2_000)
+  }
+  expect(questions).toHaveLength(1)
+  await answer([ORDER])
+  await world.settle(2_000)
+  expect(questions).toHaveLength(2)
+  await answer([ORDER])
+  await world.settle(20_000)
+  expect(questions).toHaveLength(2)
+})
+
+test('what was asked by one person is not shown to another', async () => {
+  const { world, live, orders, answer, told } = await slowPanel()
+  world.socket.say({ type: 'panel', time: 1 })
+  await world.settle(1_000)
+  world.onOpen = (s) => s.say(hello(world, null))
+  live.signedInOrOut()
+  await world.settle(1_000)
+  await answer([ORDER])
+  expect(orders()).toEqual([])
+  expect(told).toEqual([])
+})
