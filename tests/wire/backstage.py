@@ -102,14 +102,26 @@ def end_all_sessions(person: str) -> None:
     User.objects.filter(id=person).update(auth_version=F("auth_version") + 1)
 
 
-def room(owner: str, open: bool = True, name: str = "A room") -> str:
+def room(owner: str, open: bool = True, name: str = "A room", shop: str = "") -> str:
+    """A room, of a shop that there is or of one that nobody has heard of."""
     from chat.log import clock
     from chat.rooms.services import create_room
 
     made = create_room(
-        tenant_id=uuid4(), kind="group", name=name, owner_id=UUID(owner), now=clock.now(), open=open
+        tenant_id=UUID(shop) if shop else uuid4(),
+        kind="group",
+        name=name,
+        owner_id=UUID(owner),
+        now=clock.now(),
+        open=open,
     )
     return str(made)
+
+
+def shop(owner: str) -> str:
+    from livesale.backoffice.services import open_shop
+
+    return str(open_shop(name="A shop", currency="EUR", owner_id=UUID(owner)).id)
 
 
 def sister_room(room: str) -> str:

@@ -125,7 +125,7 @@ async def test_a_ban_puts_all_sockets_out_on_every_process_and_keeps_them_out(
 
 
 async def test_a_ban_over_the_whole_shop_reaches_its_other_rooms(house: House, owner: str, guest: str):
-    here = house.backstage.room(owner=owner)
+    here = house.backstage.room(owner=owner, shop=house.backstage.shop(owner=owner))
     there = house.backstage.sister_room(room=here)
     async with house.enter(owner) as host, house.enter(guest, house.second) as wire:
         await wire.join(there)
