@@ -5,7 +5,7 @@ import type { Environment, KeyValue } from './environment'
 import { CommandRefused, Outbox, refusalOf, type Entry, type Word } from './outbox'
 import { Rest, RestError } from './rest'
 import { fromSnapshot, withFrame, withOrders, withValues, type RoomState } from './room'
-import type { Answer, Hello, Id, LogEvent, Order, Panel, Person, ServerFrame } from './types'
+import type { Answer, Hello, Id, LogEvent, Order, Panel, Person, ServerFrame, Snapshot } from './types'
 
 export interface LiveOptions {
   url: string
@@ -26,9 +26,17 @@ export interface Follow {
   left: { code: string; message: string } | null
 }
 
+interface Followed extends Follow {
+  joining: number
+  replayTo: number
+  polls: number
+}
+
 interface Topics {
   status: Status & { polling: boolean }
   hello: Hello
+  /** Without a socket nobody says hello: who one is has changed all the same. */
+  you: Person | null
   stream: Follow
   /** Events that have just been applied, in order; `live` is false for what was missed and replayed. */
   events: { stream: Id; events: LogEvent[]; live: boolean }
@@ -39,6 +47,8 @@ interface Topics {
 
 const POLL_MS = 2_500
 const POLL_HIDDEN_MS = 15_000
+/** Every so many polls bring what no event tells: counts of stock, the time, who one is. */
+const POLLS_PER_SNAPSHOT = 10
 const REJOIN_MS = 5_000
 /** After a link was lost, one's own orders are read again within so long: not by all at once. */
 const PANEL_SPREAD_MS = 10_000
@@ -56,7 +66,7 @@ export class Live extends Emitter<Topics> {
   private greeted = false
   private ordersElsewhere = false
   private env: Environment
-  private followed = new Map<Id, Follow & { joining: number; replayTo: number }>()
+  private followed = new Map<Id, Followed>()
   private panelTimer: unknown = null
   private panelAsking = false
   private panelAgain = false
@@ -97,7 +107,7 @@ export class Live extends Emitter<Topics> {
   follow(stream: Id): Follow {
     const known = this.followed.get(stream)
     if (known) return known
-    const follow = { stream, state: null, left: null, joining: 0, replayTo: 0 }
+    const follow = { stream, state: null, left: null, joining: 0, replayTo: 0, polls: 0 }
     this.followed.set(stream, follow)
     this.join([stream])
     return follow
@@ -117,8 +127,16 @@ export class Live extends Emitter<Topics> {
 
   /** The sign-in has changed: connect as whoever the cookie now says. What may be seen may have changed too. */
   signedInOrOut(): void {
-    for (const follow of this.followed.values()) follow.left = null
+    for (const follow of this.followed.values()) {
+      follow.left = null
+      follow.polls = 0
+    }
     this.connection.restart()
+    // unless a poll is under way: the next one brings it
+    if (this.pollLoop && this.pollTimer !== null) {
+      this.env.cancel(this.pollTimer)
+      void this.poll()
+    }
   }
 
   /** Read one's own holds, places and orders again. */
@@ -239,7 +257,7 @@ export class Live extends Emitter<Topics> {
   }
 
   private streamFrame(
-    follow: Follow & { joining: number; replayTo: number },
+    follow: Followed,
     frame: Extract<ServerFrame, { stream: Id }>,
   ): void {
     switch (frame.type) {
@@ -323,8 +341,9 @@ export class Live extends Emitter<Topics> {
   }
 
   private async poll(): Promise<void> {
+    this.pollTimer = null
     let failed = false
-    for (const follow of this.followed.values()) {
+    for (const follow of [...this.followed.values()]) {
       if (!follow.left) failed = !(await this.pollOne(follow)) || failed
     }
     if (!this.pollLoop) return
@@ -339,10 +358,25 @@ export class Live extends Emitter<Topics> {
     this.emit('status', { ...this.connection.status, polling: this.polling })
   }
 
-  private async pollOne(follow: Follow & { joining: number; replayTo: number }): Promise<boolean> {
+  /** What a `hello` would have said is in it, too: the time, and who one is. */
+  private async takeSnapshot(follow: Followed): Promise<Snapshot> {
+    const asked = this.env.monotonic()
+    const snapshot: Snapshot = await this.rest.get(`streams/${follow.stream}/snapshot/`)
+    this.clock.sample(asked, this.env.monotonic(), snapshot.time)
+    const { me } = snapshot.personal
+    const person = me?.person ?? null
+    if (me && this.pollLoop && person !== (this.you?.id ?? null)) {
+      this.you = person ? { id: person, name: me.name ?? '' } : null
+      if (this.polling) this.outbox.connected(person)
+      this.emit('you', this.you)
+    }
+    return snapshot
+  }
+
+  private async pollOne(follow: Followed): Promise<boolean> {
     try {
-      const asked = this.env.monotonic()
       const path = `streams/${follow.stream}`
+      const whole = follow.polls++ % POLLS_PER_SNAPSHOT === 0
       if (follow.state) {
         const page = await this.rest.get(`${path}/events/?after=${follow.state.seq}&limit=200`)
         const epoch = page.epoch ?? follow.state.epoch
@@ -352,12 +386,15 @@ export class Live extends Emitter<Topics> {
           if (applied.fresh.length) {
             this.emit('events', { stream: follow.stream, events: applied.fresh, live: true })
           }
+          if (!whole) return true
+          // events first, so that those who listen to them miss none
+          const snapshot = await this.takeSnapshot(follow)
+          const same = follow.state.me.person === (snapshot.personal.me?.person ?? null)
+          this.put(follow, same ? withValues(follow.state, snapshot.latest ?? {}) : fromSnapshot(snapshot))
           return true
         }
       }
-      const snapshot = await this.rest.get(`${path}/snapshot/`)
-      this.clock.sample(asked, this.env.monotonic(), snapshot.time)
-      this.put(follow, fromSnapshot(snapshot))
+      this.put(follow, fromSnapshot(await this.takeSnapshot(follow)))
       return true
     } catch (error) {
       if (error instanceof RestError && (error.status === 403 || error.status === 404)) {

@@ -274,6 +274,15 @@ export class Outbox extends Emitter<{ change: Entry }> {
     else this.send(entry)
   }
 
+  /**
+   * Where nobody can be asked what became of it, the same id once more is the question: carried out already, it only
+   * gets its answer. Saying that it came to nothing would be a guess.
+   */
+  private sendUnasked(entry: Entry): void {
+    if (nobodyAsks(entry) && this.age(entry) <= ORDERS_HOLD_MS) this.send(entry)
+    else this.sendIfFresh(entry)
+  }
+
   private tooOld(entry: Entry): void {
     if (BUYING.has(entry.name) && !nobodyAsks(entry)) this.to(entry, 'stale')
     else this.settle(entry, 'refused', { error: LATE })
@@ -304,7 +313,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
           this.timer(entry, ANSWER_MS, () => entry.state === 'unknown' && this.transport.ready() && this.ask([entry]))
         }
       } else {
-        for (const entry of some) this.sendIfFresh(entry)
+        for (const entry of some) this.sendUnasked(entry)
       }
     }
   }

@@ -20,6 +20,7 @@ class Site {
     time.follow(() => this.live.clock.now())
     this.live.on('status', (status) => (this.status = status))
     this.live.on('panel', (panel) => (this.orders = panel.orders))
+    this.live.on('you', (you) => (this.you = you))
     this.live.on('hello', (hello) => {
       this.you = hello.you ?? null
       this.features = hello.features ?? []
