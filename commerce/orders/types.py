@@ -101,7 +101,7 @@ class News:
 
     ``kind``: hold.lapsed · hold.extended · turn.offered · turn.lapsed · turn.passed · waiting.left · waiting.gone ·
     line.cancelled · line.refunded · order.placed · order.changed · order.pending · order.paid · order.unpaid ·
-    order.refunded · order.lapsed · order.cancelled · order.fulfilment · payment.flagged · refund.settled
+    order.lapsed · order.cancelled · order.fulfilment · payment.flagged · refund.due · refund.settled
     """
 
     kind: str

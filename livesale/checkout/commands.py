@@ -302,9 +302,27 @@ class Fulfil(_OnOrder):
         return {}
 
 
+def tell_of_refund(batch: Batch, kind: str, buyer: UUID, due: RefundDue) -> None:
+    """Promise a mail about this refund: with its own amount, for an order may have several."""
+    batch.effect(
+        "notice.mail",
+        {
+            "kind": kind,
+            "person": str(buyer),
+            "order": str(due.order_id),
+            "line": "",
+            "amount_minor": due.amount_minor,
+            "currency": due.currency,
+        },
+        key=f"{kind} {due.refund_id}",
+    )
+
+
 def ask_refunds(batch: Batch, stream_id: UUID, due: Sequence[RefundDue]) -> None:
-    """Promise to ask the gateways for what is owed back; their answers return as commands."""
+    """Promise to ask the gateways for what is owed back, and to tell the buyers; the answers return as commands."""
     for d in due:
+        buyer = batch.part(Goods).orders.orders[d.order_id].buyer_id
+        tell_of_refund(batch, "order.refunded", buyer, d)
         batch.effect(
             "payment.refund",
             {

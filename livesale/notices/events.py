@@ -16,10 +16,9 @@ from commerce.orders.models import Line, Order
 from livesale.accounts.models import User
 
 
-def _words(kind: str, order: Order, title: str) -> tuple[str, str] | None:
+def _words(kind: str, order: Order, title: str, back: str) -> tuple[str, str] | None:
     number = f"#{order.number}" if order.number else ""
     money = display(order.paid_minor, order.currency, translation.get_language() or "en")
-    back = display(order.refunded_minor, order.currency, translation.get_language() or "en")
     words = {
         "turn.offered": (_("Your turn: %(title)s"), _("%(title)s is set aside for you for a short time.")),
         "hold.lapses_soon": (
@@ -54,6 +53,11 @@ def send_notice(payload: dict[str, Any]) -> None:
         return
     line = Line.objects.filter(id=UUID(payload["line"])).first() if payload["line"] else None
     with translation.override(person.language or settings.LANGUAGE_CODE):
-        words = _words(payload["kind"], order, line.title if line is not None else "")
+        # promises of the version before this one name no amount
+        minor, currency = payload.get("amount_minor"), payload.get("currency", order.currency)
+        back = display(
+            order.refunded_minor if minor is None else minor, currency, translation.get_language() or "en"
+        )
+        words = _words(payload["kind"], order, line.title if line is not None else "", back)
         if words is not None:
             send_mail(words[0], words[1], settings.DEFAULT_FROM_EMAIL, [person.email])

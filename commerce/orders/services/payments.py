@@ -401,5 +401,5 @@ class Payments(Checkout):
         self._new_refunds.append(
             [refund_id, attempt.shop_id, attempt.id, amount_minor, reason, lines, actor, self.now, "due"]
         )
-        self._tell_order("order.refunded", order, refund=refund_id, amount_minor=amount_minor, reason=reason)
+        self._tell_order("refund.due", order, refund=refund_id, amount_minor=amount_minor, reason=reason)
         return RefundDue(refund_id, attempt.id, order.id, attempt.gateway, amount_minor, currency, reason)
