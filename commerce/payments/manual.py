@@ -41,5 +41,5 @@ class Manual:
         raise Refused(errors.UNSUPPORTED)
 
     def refund(self, request: Request, refund_id: UUID, amount_minor: int, now: datetime) -> Refunded:
-        """Only a person can give money back: staff report it."""
+        """Only a person can give money back: staff say when they have, see `Refunds.settle_refund`."""
         return Refunded(ok=None, provider_ref=str(refund_id))

@@ -85,6 +85,13 @@ class RefundOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     restock: bool = True
 
 
+class SettleRefund(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Staff: money that had to go back was given back by hand (`done`), or the gateway is to be asked `again`."""
+
+    refund: UUID
+    outcome: Literal["done", "again"]
+
+
 class FulfilOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Staff: the order was packed, shipped, is ready for pick-up or was handed over."""
 
@@ -289,6 +296,33 @@ class Refund(_OnOrder):
         return {"amount_minor": total}
 
 
+@command("refund.settle", SettleRefund, on=("room", "shop"))
+class SettleOneRefund(Handler):
+    def declare(self, batch: Batch, requests: Sequence[Request]) -> None:
+        goods = batch.part(Goods)
+        batch.part(Audit)
+        for r in requests:
+            batch.part(Staff).want(r.actor_id)
+            goods.orders.want_refunds(r.body.refund)
+
+    def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
+        staff, orders, body = batch.part(Staff), batch.part(Goods).orders, request.body
+        shop_id = staff.shop_of(request.stream_id)
+        staff.require(shop_id, request.actor_id, "order.manage")
+        order = orders.order_of_refund(refund_id=body.refund, shop_id=shop_id)
+        if order.origin_stream != request.stream_id:
+            raise Refused("order.elsewhere")
+        due = orders.settle_refund(refund_id=body.refund, shop_id=shop_id, outcome=body.outcome)
+        if body.outcome == "again":
+            ask_gateway(batch, request.stream_id, due, again=str(request.client_id))
+        else:
+            tell_of_refund(batch, "refund.settled", order.buyer_id, due)
+        batch.part(Audit).add(
+            request, "refund.settle", target_id=order.id, refund=str(body.refund), outcome=body.outcome
+        )
+        return {"state": "due" if body.outcome == "again" else "done"}
+
+
 @command("order.fulfil", FulfilOrder, on=("room", "shop"))
 class Fulfil(_OnOrder):
     permission = "order.pack"
@@ -323,18 +357,24 @@ def ask_refunds(batch: Batch, stream_id: UUID, due: Sequence[RefundDue]) -> None
     for d in due:
         buyer = batch.part(Goods).orders.orders[d.order_id].buyer_id
         tell_of_refund(batch, "order.refunded", buyer, d)
-        batch.effect(
-            "payment.refund",
-            {
-                "stream": str(stream_id),
-                "refund": str(d.refund_id),
-                "attempt": str(d.attempt_id),
-                "gateway": d.gateway,
-                "amount_minor": d.amount_minor,
-                "currency": d.currency,
-            },
-            key=str(d.refund_id),
-        )
+        ask_gateway(batch, stream_id, d)
+
+
+def ask_gateway(batch: Batch, stream_id: UUID, due: RefundDue, again: str = "") -> None:
+    """`again` tells apart the times when it is asked for the same refund."""
+    batch.effect(
+        "payment.refund",
+        {
+            "stream": str(stream_id),
+            "refund": str(due.refund_id),
+            "attempt": str(due.attempt_id),
+            "gateway": due.gateway,
+            "amount_minor": due.amount_minor,
+            "currency": due.currency,
+            "again": again,
+        },
+        key=f"{due.refund_id} {again}".strip(),
+    )
 
 
 @command("payment.reported", PaymentReported, on=("room", "shop"), system=True)

@@ -22,5 +22,6 @@ def ask_for_refund(payload: dict[str, Any]) -> None:
             UUID(payload["stream"]),
             "payment.refunded",
             {"refund": payload["refund"], "ok": answer.ok},
-            client_id=uuid5(refund_id, "ok" if answer.ok else "failed"),
+            # an answer to being asked again is news, even if it is the same
+            client_id=uuid5(refund_id, ("ok" if answer.ok else "failed") + payload.get("again", "")),
         )

@@ -17,6 +17,8 @@ from chat.log.errors import Refused
 from commerce.orders import selectors
 from commerce.orders.due import due
 from commerce.orders.models import Order
+from commerce.payments.selectors import OpenRefund as OpenRefundRow
+from commerce.payments.selectors import open_refunds
 from commerce.shops.models import Shop
 from livesale.accounts.models import User
 from livesale.claims.views import ms, order_views
@@ -57,6 +59,17 @@ class Contact(msgspec.Struct, frozen=True):
     country: str = ""
 
 
+class OpenRefund(msgspec.Struct, frozen=True):
+    """Money that has to go back and has not yet: the gateway was asked (`due`) or could not (`failed`)."""
+
+    refund: UUID
+    gateway: str
+    state: str
+    amount_minor: int
+    currency: str
+    since: int
+
+
 class ShopOrder(msgspec.Struct, frozen=True):
     """An order as those who pack it see it. `due_minor` is what `order.mark_paid` would book now."""
 
@@ -84,6 +97,7 @@ class ShopOrder(msgspec.Struct, frozen=True):
     contact: Contact | None
     note: str
     due_minor: int
+    refunds: list[OpenRefund]
     created_at: int
     placed_at: int | None
 
@@ -98,6 +112,7 @@ class Orders(msgspec.Struct, frozen=True):
 def staff_order_views(orders: Sequence[Order]) -> list[dict[str, Any]]:
     """Orders with buyer and contact: only for those who work in their shop."""
     owed = due(orders, now=clock.now())
+    back = open_refunds(o.id for o in orders)
     names = dict(User.objects.filter(id__in={o.buyer_id for o in orders}).values_list("id", "name"))
     return [
         {
@@ -106,11 +121,23 @@ def staff_order_views(orders: Sequence[Order]) -> list[dict[str, Any]]:
             "contact": _contact(order),
             "note": order.note,
             "due_minor": owed[order.id],
+            "refunds": [_open_refund(refund) for refund in back.get(order.id, ())],
             "created_at": ms(order.created_at),
             "placed_at": ms(order.placed_at),
         }
         for order, view in zip(orders, order_views(orders), strict=True)
     ]
+
+
+def _open_refund(refund: OpenRefundRow) -> dict[str, Any]:
+    return {
+        "refund": refund.id,
+        "gateway": refund.gateway,
+        "state": refund.state,
+        "amount_minor": refund.amount_minor,
+        "currency": refund.currency,
+        "since": ms(refund.created_at),
+    }
 
 
 def _contact(order: Order) -> dict[str, str] | None:

@@ -20,12 +20,13 @@ from django.test import Client
 from django.urls import URLPattern
 
 from chat.log import clock
+from chat.log.batch import SYSTEM
 from chat.log.execute import execute
 from chat.log.models import Event, Stream
 from chat.log.pump import pump_until_quiet
 from chat.log.registry import COMMANDS, CommandSpec
 from commerce.orders.models import Line
-from commerce.payments.models import Attempt
+from commerce.payments.models import Attempt, Refund
 from commerce.shops.models import DeliveryOption
 from commerce.stock.models import Waiting
 from livesale.accounts.models import User
@@ -45,7 +46,7 @@ PEOPLE = {"person", "buyer"}
 SAMPLES: dict[str, Any] = {
     "qty": 1, "label": "Van", "allotment": 1, "duration_seconds": 60, "role": "host", "seconds": 60, "text": "a word",
     "title": "A title", "code": "no-such-code", "delta": 1, "email": "", "state": "packed", "name": "A name",
-    "variants": [{"price_minor": 100, "stock": 1}], "contact": {"name": "Somebody"},
+    "variants": [{"price_minor": 100, "stock": 1}], "contact": {"name": "Somebody"}, "outcome": "again",
 }  # fmt: skip
 
 
@@ -84,10 +85,16 @@ class Shop:
         contact = {"name": f"Address of {name}"}
         self.do(self.room, "order.deliver", self.buyer, order=claim["order"], option=option, contact=contact)
         self.do(self.room, "order.pay", self.buyer, order=claim["order"])
+        # money that does not fit: it has to go back
+        attempt = Attempt.objects.get(order_id=claim["order"])
+        body = {"attempt": str(attempt.id), "event_id": name, "kind": "succeeded", "amount_minor": 1}
+        execute(self.room, "payment.reported", {**body, "currency": "EUR"}, actor_id=SYSTEM)
+        self.do(self.room, "order.pay", self.buyer, order=claim["order"])
         pump_until_quiet()
         self.ids: dict[str, Any] = {
             "variant": made["variants"][0], "product": made["product"], "offer": offer, "offers": [offer],
             "message": message, "reply_to": message, "line": claim["line"], "order": claim["order"],
+            "refund": str(Refund.objects.get(attempt=attempt).id),
             "waiting": waiting, "option": option, "person": str(self.buyer.id), "buyer": str(self.buyer.id),
         }  # fmt: skip
 

@@ -19,8 +19,10 @@ from django.core.cache import cache
 from django.test import Client
 from django.urls import URLPattern
 
+from chat.log.batch import SYSTEM
 from chat.log.execute import execute
 from chat.log.registry import CommandSpec
+from commerce.payments.models import Refund
 from commerce.shops.models import DeliveryOption, ShopStaff
 from livesale.accounts.models import User
 from livesale.backoffice.services import open_shop
@@ -122,6 +124,8 @@ COMMANDS: dict[str, Row | Things] = {
     "product.archive": Row(BACK_OFFICE),
     "product.create": Row(BACK_OFFICE),
     "product.update": Row(BACK_OFFICE),
+    # the refund is of an order of the room
+    "refund.settle": Row(BACK_OFFICE, unless="order.elsewhere"),
     "room.announce": Row(MODERATORS),
     "room.archive": Row(OWNER),
     # without a field it changes nothing
@@ -180,7 +184,8 @@ class House:
     """A shop with a sale in an open room, a closed room beside it, and somebody in each role with things of theirs."""
 
     def __init__(self) -> None:
-        names = (*ROLES, "victim")
+        # `earlier` has bought, paid and got the money back, which is on its way
+        names = (*ROLES, "victim", "earlier")
         self.people = {
             name: User.objects.create_user(f"{name}@house.example", None, name=name) for name in names
         }
@@ -223,10 +228,11 @@ class House:
         # the only one of its kind is gone, so that the next ones wait
         self.do(self.room, "claim.place", "victim", offer=self.offers[1])
         self.things = {name: self._buys(name) for name in names if name != "member"}
+        self.refund = self._pays_and_gets_back("earlier")
         self.shared = {
             "variant": self.plenty, "product": made["product"], "offer": self.offers[0], "offers": self.offers,
             "option": str(DeliveryOption.objects.get(shop_id=self.shop).id), "person": self.id("victim"),
-            "reply_to": self.things["victim"]["room"]["message"],
+            "reply_to": self.things["victim"]["room"]["message"], "refund": self.refund,
         }  # fmt: skip
 
     def id(self, name: str) -> str:
@@ -245,6 +251,17 @@ class House:
             "room": {"line": claim["line"], "order": claim["order"], "waiting": wait, "message": said},
             "shop": {"line": bought["line"], "order": bought["order"], "waiting": waits},
         }
+
+    def _pays_and_gets_back(self, who: str) -> str:
+        order = self.things[who]["room"]["order"]
+        option = str(DeliveryOption.objects.get(shop_id=self.shop).id)
+        self.do(self.room, "order.deliver", who, order=order, option=option, contact={"name": "Somebody"})
+        paying = self.do(self.room, "order.pay", who, order=order)
+        body = {"attempt": paying["attempt"], "event_id": "e1", "kind": "succeeded", "currency": "EUR"}
+        body["amount_minor"] = paying["amount_minor"]
+        execute(self.room, "payment.reported", body, actor_id=SYSTEM)
+        self.do(self.room, "order.refund", order=order)
+        return str(Refund.objects.get(attempt_id=paying["attempt"]).id)
 
     def streams(self, spec: CommandSpec) -> list[tuple[str, UUID]]:
         return [(k, s) for k, s in (("room", self.room), ("shop", self.shop)) if k in spec.stream_kinds]

@@ -13,9 +13,28 @@ from commerce.orders.models import Order
 from commerce.orders.rows import MISMATCH, OrderRow
 from commerce.orders.services.payments import Payments
 from commerce.orders.types import RefundDue
+from commerce.sql import any_of, fetch
+from commerce.stock.services import StockBook
+
+_CURRENCIES = """
+SELECT r.id, e.currency FROM commerce_refund r JOIN commerce_paymentevent e
+    ON e.attempt_id = r.attempt_id AND e.amount_minor = r.amount_minor AND e.received_at = r.created_at
+WHERE r.reason = %s AND
+"""
 
 
 class Refunds(Payments):
+    def __init__(self, stock: StockBook) -> None:
+        super().__init__(stock)
+        # of refunds of money that did not fit; all others are in their order's
+        self._currencies: dict[UUID, str] = {}
+
+    def _load_payments(self) -> None:
+        super()._load_payments()
+        if self._want_refunds:
+            condition, param = any_of("r.id", self._want_refunds)
+            self._currencies = dict(fetch(_CURRENCIES + condition, [MISMATCH, param], "us"))
+
     def refund(
         self,
         *,
@@ -120,3 +139,32 @@ class Refunds(Payments):
         order = self.orders[self.attempts[row[1]].order_id]
         self._tell_order("refund.settled", order, refund=refund_id, amount_minor=row[2], ok=ok)
         return True
+
+    def order_of_refund(self, *, refund_id: UUID, shop_id: UUID) -> OrderRow:
+        """The order whose money goes back, for the staff of its shop."""
+        row = self._refund_rows.get(refund_id)
+        order = self.orders[self.attempts[row[1]].order_id] if row is not None else None
+        if order is None or order.shop_id != shop_id:
+            raise Refused(errors.REFUND_UNKNOWN)
+        return order
+
+    def settle_refund(self, *, refund_id: UUID, shop_id: UUID, outcome: str) -> RefundDue:
+        """Staff have paid it back by hand (``done``), or want the gateway to be asked once more (``again``).
+
+        By hand only where no gateway will do it, or where it has said that it cannot: else it would go back twice.
+        The caller passes what is to be done ``again`` on to the gateway, which knows a refund by its id.
+        """
+        order, row = self.order_of_refund(refund_id=refund_id, shop_id=shop_id), self._refund_rows[refund_id]
+        attempt = self.attempts[row[1]]
+        state, by_hand = row[3], attempt.gateway == "manual"
+        if state == "done" or (outcome == "done" and state == "due" and not by_hand):
+            raise Refused(errors.REFUND_STATE, state=str(state))
+        if outcome == "done":
+            self.refund_settled(refund_id=refund_id, ok=True)
+        elif by_hand:
+            raise Refused(errors.REFUND_BY_HAND)
+        else:
+            row[3], row[5] = "due", None
+            self._tell_order("order.changed", order)
+        currency = self._currencies.get(refund_id, order.currency)
+        return RefundDue(refund_id, attempt.id, order.id, attempt.gateway, row[2], currency, "")
