@@ -100,17 +100,18 @@ class WaitList:
     def load_places(self, people: Collection[tuple[UUID, UUID, UUID]]) -> None:
         """Where in the lists of locked pools some people stand: (buyer, shop, pool), however far back.
 
-        Asked for by the person, of whom an index knows the few places in a shop: a pool's list may be long.
+        One index look-up per person and shop: for a set of people PostgreSQL would read all that wait, as long as its
+        statistics know nothing of them.
         """
         wanted = {pair(buyer, pool) for buyer, _, pool in people}
-        if not wanted:
-            return
-        buyers, of_buyers = any_of("buyer_id", {buyer for buyer, _, _ in people})
-        shops, of_shops = any_of("shop_id", {shop for _, shop, _ in people})
-        sql = f"SELECT {_COLUMNS} FROM commerce_waiting WHERE {buyers} AND {shops} AND state = 'waiting'"
-        for row in fetch(sql, [of_buyers, of_shops], _KINDS):
-            if pair(row[5], row[2]) in wanted:
-                self._known(row)
+        asked = list({pair(buyer, shop): (buyer, shop) for buyer, shop, _ in people}.values())
+        one = f"SELECT {_COLUMNS} FROM commerce_waiting WHERE buyer_id = %s AND shop_id = %s AND state = 'waiting'"
+        for at in range(0, len(asked), 100):
+            some = asked[at : at + 100]
+            params = [key(value) for pairs in some for value in pairs]
+            for row in fetch(" UNION ALL ".join([one] * len(some)), params, _KINDS):
+                if pair(row[5], row[2]) in wanted:
+                    self._known(row)
 
     def places(self, buyer: UUID, pool_id: UUID) -> list[Entry]:
         """What of one pool this person waits for, as far as it was loaded."""
