@@ -2,7 +2,7 @@
 
 CLAIM_QUANTITY = "claim.quantity"  # not an integer from 1 to 999
 CLAIM_LIMIT = "claim.limit"  # limit, used, left
-CLAIM_UNPAID = "claim.unpaid_cap"  # cap, held
+CLAIM_UNPAID = "claim.unpaid_cap"  # cap, held: units that are held or waited for
 CLAIM_SOLD_OUT = "claim.sold_out"  # waiting, cap: nothing free and no place in the waiting list
 OFFER_UNKNOWN = "offer.unknown"  # the pool is not this shop's
 OFFER_CLOSED = "offer.closed"

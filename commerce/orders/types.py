@@ -14,7 +14,7 @@ class ClaimTerms:
 
     ``limit_per_buyer``   units of this offer that one buyer may hold, have paid for and wait for together
     ``waitlist_cap``      people who may wait on the pool; 0 = no waiting list
-    ``max_unpaid_units``  unpaid held units that one person may have in this shop; checked before units are held
+    ``max_unpaid_units``  unpaid units that one person may hold and wait for in this shop; checked when they claim
     ``hold_seconds``      how long units are set aside, also when a waiting person's turn comes
     ``extension_seconds`` how much the buyer may add, once; 0 = no extension
     ``terms``             anything more that should stay readable on the line (JSON)

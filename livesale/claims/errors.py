@@ -9,7 +9,7 @@ from commerce.payments import errors as payments
 
 describe(orders.CLAIM_QUANTITY, "Order between 1 and {most} at a time.")
 describe(orders.CLAIM_LIMIT, "At most {limit} per person; you have {used} already.")
-describe(orders.CLAIM_UNPAID, "You hold {held} unpaid units. Pay them first, then you can order more.")
+describe(orders.CLAIM_UNPAID, "At most {cap} unpaid units per person, held or waited for; you have {held}.")
 describe(orders.CLAIM_SOLD_OUT, "Sold out, and the waiting list is full.")
 describe(orders.OFFER_UNKNOWN, "That offer is not there any more.")
 describe(orders.OFFER_CLOSED, "That offer is closed.")

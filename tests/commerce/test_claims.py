@@ -131,6 +131,62 @@ def test_unpaid_units_are_capped_over_all_offers_of_the_shop(world: World) -> No
     assert world.claim(buyer, 1, terms).got == 1
 
 
+def test_what_is_waited_for_counts_like_what_is_held(world: World) -> None:
+    """Or a restock would hold for one person whatever they have queued for."""
+    world.claim(person(), 10)
+    buyer, terms = person(), world.terms(max_unpaid_units=20)
+    refused = refusal(world.claim, buyer, 999, terms)
+    assert (refused.code, refused.params) == ("claim.unpaid_cap", {"cap": 20, "held": 0})
+    first = world.claim(buyer, 12, terms)
+    elsewhere = world.terms(offer_id=uuid7(), scope_id=uuid7(), max_unpaid_units=20)
+    assert refusal(world.claim, buyer, 9, elsewhere).params == {"cap": 20, "held": 12}
+    assert world.claim(buyer, 8, elsewhere).waiting == 8
+    batch = world.batch()
+    batch.book.want_entries(first.entry_id)
+    batch.decide(world.now, lambda: batch.book.leave_waitlist(entry_id=first.entry_id, buyer=buyer))
+    assert refusal(world.claim, buyer, 13, terms).params == {"cap": 20, "held": 8}
+    assert world.claim(buyer, 12, terms).waiting == 12
+
+
+def test_units_whose_turn_has_come_count_once(world: World) -> None:
+    holder, buyer, terms = person(), person(), world.terms(max_unpaid_units=5)
+    held = world.claim(holder, 10)
+    world.claim(buyer, 4, terms)
+    world.cancel(held.line_id, holder, 3)
+    # three are held now, one is waited for; in the same batch another turn comes
+    batch = world.batch()
+    want_claim(batch.book, terms, buyer)
+    batch.book.want_lines(held.line_id)
+
+    def serve_and_claim():
+        batch.book.cancel(line_id=held.line_id, buyer=holder, qty=2)
+        return batch.book.claim(terms=terms, buyer=buyer, placed_by=buyer, qty=1, now=world.now)
+
+    assert batch.decide(world.now, serve_and_claim).got == 1
+    assert refusal(world.claim, buyer, 1, terms).params == {"cap": 5, "held": 5}
+
+
+def test_the_cap_holds_within_a_batch(world: World) -> None:
+    buyer, terms, batch = person(), world.terms(max_unpaid_units=14), world.batch()
+    want_claim(batch.book, terms, buyer)
+
+    def three():
+        first = batch.book.claim(terms=terms, buyer=buyer, placed_by=buyer, qty=12, now=world.now)
+        refused = refusal(batch.book.claim, terms=terms, buyer=buyer, placed_by=buyer, qty=3, now=world.now)
+        assert refused.params == {"cap": 14, "held": 12}
+        second = batch.book.claim(terms=terms, buyer=buyer, placed_by=buyer, qty=2, now=world.now)
+        return first.got, first.waiting, second.waiting
+
+    assert batch.decide(world.now, three) == (10, 2, 2)
+
+
+def test_what_nobody_gives_counts_for_nothing(world: World) -> None:
+    """Without a waiting list a part fill holds what is there; what is missed is not counted."""
+    terms = world.terms(max_unpaid_units=10, waitlist_cap=0)
+    answer = world.claim(person(), 30, terms)
+    assert (answer.got, answer.missed) == (10, 20)
+
+
 def test_the_terms_must_fit_the_pool(world: World) -> None:
     assert refusal(world.claim, person(), 1, world.terms(shop_id=uuid7())).code == "offer.unknown"
     assert refusal(world.claim, person(), 1, world.terms(variant_id=uuid7())).code == "offer.unknown"

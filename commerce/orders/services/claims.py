@@ -51,7 +51,8 @@ class Claims(Core):
         if got == 0 and not can_wait:
             raise Refused(errors.CLAIM_SOLD_OUT, waiting=pool.waiting, cap=terms.waitlist_cap)
         unpaid = self._unpaid.get(pair(buyer, terms.shop_id), 0)
-        if terms.max_unpaid_units is not None and unpaid + got > terms.max_unpaid_units:
+        asked = unpaid + (qty if can_wait else got)
+        if terms.max_unpaid_units is not None and asked > terms.max_unpaid_units:
             raise Refused(errors.CLAIM_UNPAID, cap=terms.max_unpaid_units, held=unpaid)
 
         result = ClaimResult(got, self._basket(terms, buyer, now))
@@ -122,9 +123,14 @@ class Claims(Core):
         order = self.orders.get(order_id) if self.orders else None
         if order is not None:
             order.lines.append(line)
-        held = pair(buyer, terms.shop_id)
-        self._unpaid[held] = self._unpaid.get(held, 0) + qty
+        if not turn:
+            # a turn's units were counted when they began to be waited for
+            self._count_unpaid(buyer, terms, qty)
         return line
+
+    def _count_unpaid(self, buyer: UUID, terms: ClaimTerms, qty: int) -> None:
+        theirs = pair(buyer, terms.shop_id)
+        self._unpaid[theirs] = self._unpaid.get(theirs, 0) + qty
 
     def _wait(
         self,
@@ -143,6 +149,7 @@ class Claims(Core):
             )
         )  # fmt: skip
         self.stock.count_waiting(pool, 1)
+        self._count_unpaid(buyer, terms, qty)
         return entry.id
 
     # -- time and turns ------------------------------------------------------------------------------------------------
@@ -264,9 +271,11 @@ class Claims(Core):
 
     def _leave(self, entry: Entry, state: str, kind: str) -> None:
         entry.state, entry.ended_at = state, self.now
-        used = pair(entry.buyer, entry.offer_id)
+        used, unpaid = pair(entry.buyer, entry.offer_id), pair(entry.buyer, entry.shop_id)
         if used in self._used:
             self._used[used] -= entry.qty
+        if unpaid in self._unpaid:
+            self._unpaid[unpaid] -= entry.qty
         self.stock.count_waiting(self.stock.pool(entry.pool_id), -1)
         terms = self._terms_of(entry)
         self.news.append(

@@ -73,6 +73,7 @@ class Core(Wants):
         # keys: `pair` of the buyer and the sale, the offer, the shop
         self._baskets: dict[tuple[int, int], UUID] = {}
         self._used: dict[tuple[int, int], int] = {}
+        # what is held and what is waited for: a turn makes the one of the other
         self._unpaid: dict[tuple[int, int], int] = {}
         self._snapshots: dict[int, dict[str, Any]] = {}
         self._deadlines: dict[tuple[int, datetime], datetime] = {}
@@ -226,22 +227,24 @@ class Core(Wants):
             "SELECT c.at, (SELECT id FROM commerce_order WHERE buyer_id = c.buyer AND state = 'open' "
             "AND (scope_id = c.scope) IS TRUE), "
             f"(SELECT {live} FROM commerce_line WHERE buyer_id = c.buyer AND shop_id = c.shop AND state = 'held'), "
+            "(SELECT SUM(qty) FROM commerce_waiting WHERE buyer_id = c.buyer AND shop_id = c.shop "
+            "AND state = 'waiting'), "
             f"(SELECT {live} FROM commerce_line WHERE buyer_id = c.buyer AND offer_id = c.offer "
             "AND state IN ('held', 'paid')), "
             "(SELECT SUM(qty) FROM commerce_waiting WHERE buyer_id = c.buyer AND shop_id = c.shop "
             f"AND offer_id = c.offer AND state = 'waiting') FROM {source}",
             params,
-            "iuiii",
+            "iuiiii",
         )
 
     def _load_usage(self, rows: Rows) -> None:
         claims = list(self._claims.values())
-        for at, basket, held, taken, waiting in rows:
+        for at, basket, held, queued, taken, waiting in rows:
             buyer, shop, scope, offer = claims[at - 1]
             if basket is not None:
                 self._baskets[pair(buyer, scope)] = basket
-            if held:
-                self._unpaid[pair(buyer, shop)] = int(held)
+            if held or queued:
+                self._unpaid[pair(buyer, shop)] = int(held or 0) + int(queued or 0)
             self._used[pair(buyer, offer)] = int(taken or 0) + int(waiting or 0)
 
     # -- write -------------------------------------------------------------------------------------------------------
