@@ -142,6 +142,12 @@ export const en = {
   'orders.by.cash': 'Cash',
   'orders.by.transfer': 'Transfer',
   'orders.by.on_pickup': 'At pick-up',
+  'refunds.is.manual': 'To be paid back by hand',
+  'refunds.is.due': 'On its way back',
+  'refunds.is.failed': 'Could not be paid back',
+  'refunds.done': 'I have paid it back',
+  'refunds.doneSure': 'Have you given this money back? The buyer is told so.',
+  'refunds.again': 'Ask once more',
 
   'room.video': 'Video',
   'room.videoUrl': 'Address of the stream or video',
