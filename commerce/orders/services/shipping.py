@@ -37,8 +37,9 @@ class Shipping(Core):
         if not unpaid:
             return
         condition, param = any_of("o.id", unpaid)
-        for order_id, *spared in fetch(_SPARED + condition, [param], "usiii"):
-            self._spared[order_id] = Spared(*spared)
+        for order_id, label, fee, free_from, charged in fetch(_SPARED + condition, [param], "usiii"):
+            # PostgreSQL adds integers up to a decimal
+            self._spared[order_id] = Spared(label, fee, free_from, int(charged))
 
     def _fee_again(self, order: OrderRow, goods: int, back: int) -> int:
         spared = self._spared.get(order.id)
