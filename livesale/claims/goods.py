@@ -306,7 +306,7 @@ class Goods(Part):
         return told
 
     def _notice(self, n: News) -> None:
-        if n.kind in {"turn.offered", "order.paid", "order.refunded"}:
+        if n.kind in {"turn.offered", "order.paid"}:
             self.batch.effect(
                 "notice.mail",
                 {
