@@ -27,6 +27,9 @@ pick = st.integers(0, 50)
 # kinds of the news of all examples
 TOLD: set[str] = set()
 
+# As often as that it is tried anew, when no order has come to an end.
+ROUNDS = 6
+
 
 class Shop(RuleBasedStateMachine):
     """Each example is undone when it ends, so that the books are those of one small shop."""
@@ -255,13 +258,18 @@ class Shop(RuleBasedStateMachine):
 
 
 def test_any_order_of_commands(db: None) -> None:
-    run_state_machine_as_test(
-        Shop,
-        settings=settings(
-            max_examples=25,
-            stateful_step_count=30,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    assert {"order.paid", "order.lapsed"} <= TOLD
+    wanted = {"order.paid", "order.lapsed"}
+    # chance takes some rounds to bring an order from its first claim to its end
+    for _ in range(ROUNDS):
+        run_state_machine_as_test(
+            Shop,
+            settings=settings(
+                max_examples=25,
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        if wanted <= TOLD:
+            break
+    assert wanted <= TOLD
