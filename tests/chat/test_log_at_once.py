@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.db.backends.utils import CursorWrapper
 
-from chat.log import execute, pump, transaction
+from chat.log import clock, execute, pump, transaction
 from chat.log import lane as lane_module
 from chat.log.batch import Request
 from chat.log.execute import execute_all
@@ -186,7 +186,7 @@ def test_a_promise_whose_lease_ran_out_is_still_kept_once(lasting_world: World):
     world = lasting_world
     run(*[request(world.room, "sample.later", world.guest, streams=[world.room]) for _ in range(10)])
     rows = list(Outbox.objects.values())
-    commands = [pump._command(row) for row in rows]
+    commands = [pump._command(row, clock.now()) for row in rows]
     twins = [pump._command(row) for row in rows]
 
     def keep(promised):
