@@ -187,7 +187,7 @@ def test_a_promise_whose_lease_ran_out_is_still_kept_once(lasting_world: World):
     run(*[request(world.room, "sample.later", world.guest, streams=[world.room]) for _ in range(10)])
     rows = list(Outbox.objects.values())
     commands = [pump._command(row, clock.now()) for row in rows]
-    twins = [pump._command(row) for row in rows]
+    twins = [pump._command(row, clock.now()) for row in rows]
 
     def keep(promised):
         waiting = promised
