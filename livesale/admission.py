@@ -9,6 +9,7 @@ A place is for a request that has arrived with all its body (`livesale.uploads`)
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ from livesale.uploads import Gone, Uploads
 # Requests that may wait for a place, and how long one does, in seconds: a buyer who is told "again" is not lost.
 WAITING = 200
 PATIENCE = 2.0
+# How long the end of the process waits for requests that are being worked on, in seconds.
+LAST = 5.0
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -51,6 +54,7 @@ class Admission:
         self._places = asyncio.Semaphore(at_once)
         self._patience = patience
         self._uploads = Uploads()
+        self._ending = False
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if _here(scope) in self._always:
@@ -70,6 +74,13 @@ class Admission:
         finally:
             body.close()
 
+    async def finish(self) -> None:
+        """Let in nobody new, and wait for those who are in: cut off, their threads would wait for the loop for ever."""
+        self._ending = True
+        until = time.monotonic() + LAST
+        while counts.running and time.monotonic() < until:  # noqa: ASYNC110 - once in a process's life
+            await asyncio.sleep(0.02)
+
     async def _let_in(self, scope: Any, receive: Any, send: Any) -> None:
         if not await self._enter():
             counts.turned_away += 1
@@ -83,6 +94,8 @@ class Admission:
             self._places.release()
 
     async def _enter(self) -> bool:
+        if self._ending:
+            return False
         if not self._places.locked():
             return await self._places.acquire()
         if counts.waiting >= WAITING:

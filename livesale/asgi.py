@@ -43,10 +43,14 @@ async def _socket(scope: Any, receive: Any, send: Any) -> None:
 _sockets: list[Any] = [path("ws/", _socket), re_path("", _nothing_here)]  # type: ignore[arg-type]
 
 _requests = Admission(django_application, settings.REQUESTS_AT_ONCE, always=PROBES)
+server.wait_for(_requests.finish)
 _by_protocol = ProtocolTypeRouter({"http": _requests, "websocket": URLRouter(_sockets)})
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     """Where the site is mounted is for its settings to say: daphne would believe any client's `Daphne-Root-Path`."""
+    # whoever comes first: a process that has seen no socket has requests to finish all the same
+    if scope["type"] != "lifespan":
+        server.open()
     here: Any = {**scope, "root_path": settings.FORCE_SCRIPT_NAME or ""}
     await _by_protocol(here, receive, send)

@@ -61,6 +61,7 @@ class Server:
         self.plain_asgi = plain_asgi
         self.sockets: set[Socket] = set()
         self.draining = False
+        self._others: list[Callable[[], Awaitable[None]]] = []
         self.lane = Lane(self._outcome)
         self.pump = Pump()
         self._hub: Hub | None = None
@@ -92,7 +93,8 @@ class Server:
         if outcome.promised_now:
             self.pump.wake()
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """This process has begun to be talked to, on this loop; harmless to repeat. From here on its end is ours."""
         if self._hub is None:
             # what was made until now stays: the collector need not look at it again. Sockets make no cycles, and what
             # daphne's connections make is undone; for all others it still looks at the old ones now and then
@@ -115,7 +117,7 @@ class Server:
         send: Callable[[dict[str, Any]], Awaitable[None]],
     ) -> None:
         """The ASGI application of the socket."""
-        self._open()
+        self.open()
         socket = Socket(self, scope, receive, send)
         self.sockets.add(socket)
         stats.opened += 1
@@ -149,6 +151,10 @@ class Server:
             if socket.identity in asked and socket.identity not in valid:
                 socket.bye(CloseCode.SIGN_IN_AGAIN)
 
+    def wait_for(self, finish: Callable[[], Awaitable[None]]) -> None:
+        """Let something else of this process finish before the loop ends; sockets have been sent away by then."""
+        self._others.append(finish)
+
     async def drain(self) -> None:
         """Take nothing new, finish what was taken, let the news leave and send everybody away. On the loop."""
         self.draining = True
@@ -167,6 +173,8 @@ class Server:
         until = time.monotonic() + GOODBYES_LAST
         while self.sockets and time.monotonic() < until:  # noqa: ASYNC110 - once in a process's life
             await asyncio.sleep(0.02)
+        for finish in self._others:
+            await finish()
         await self._hub.stop()
         await loop.run_in_executor(None, self.readers.close)
 

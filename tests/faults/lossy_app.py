@@ -21,6 +21,6 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
         await send({"type": "http.response.body", "body": body})
         return
     if scope["type"] == "websocket" and os.environ.get("LIVESALE_TEST_NO_REPAIR"):
-        server._open()
+        server.open()
         server.hub.log.repair = False
     await project(scope, receive, send)

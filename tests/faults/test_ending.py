@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 
+from tests.processes import LiveProcess
+from tests.rest.live import Browser
 from tests.wire.client import new_id
 from tests.wire.conftest import House, open_house
 
@@ -69,3 +78,45 @@ async def test_what_was_acknowledged_is_there_and_every_socket_is_told_to_come_b
 
 async def test_a_process_that_nobody_has_talked_to_ends_at_once(ending_house: House):
     assert await asyncio.to_thread(ending_house.first.sigterm) in (0, -signal.SIGTERM)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < until, "it never came"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("server", ["daphne", "uvicorn"])
+def test_a_request_that_is_worked_on_is_answered_though_no_socket_was_ever_here(
+    live_processes: Callable[..., list[LiveProcess]], server: str
+) -> None:
+    """Cut off, its thread would wait for the loop for ever, and the process for the thread."""
+    (process,) = live_processes(1, server=server, env={"METRICS_TOKEN": "token"})
+    eve = Browser(process).sign_up("eve")
+    shop = eve.call("POST", "/api/v1/shops/", {"name": "A shop", "currency": "EUR"})[1]["shop"]
+    database = process.env["DATABASE_URL"].removeprefix("sqlite:///")
+    answers: list[int] = []
+    probe = Browser(process)
+
+    def running() -> float:
+        """How many requests are worked on; a probe is none of them."""
+        told = probe.call("GET", "/metrics", Authorization="Bearer token")[1]
+        return float(re.search(r"^livesale_requests_running (\S+)", told, re.M)[1])
+
+    def rename() -> None:
+        path = f"/api/v1/streams/{shop}/commands/shop.configure/"
+        answers.append(eve.call("POST", path, {"name": "Another name"})[0])
+
+    with closing(sqlite3.connect(database, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        request = threading.Thread(target=rename)
+        request.start()
+        eventually(lambda: running() == 1)
+        os.kill(process.pid, signal.SIGTERM)
+        eventually(lambda: probe.call("GET", "/readyz")[0] == 503)
+        writer.execute("ROLLBACK")
+    request.join(30)
+    assert answers == [200]
+    eventually(lambda: not process.running)
+    assert "Traceback" not in process.log
