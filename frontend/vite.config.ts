@@ -50,5 +50,5 @@ export default defineConfig({
     },
   },
   server: { port: 5173, strictPort: true, cors: { origin: /^http:\/\/(localhost|127\.0\.0\.1)(:\d+)?$/ } },
-  test: { include: ['sdk/tests/**/*.test.ts', 'room/tests/**/*.test.ts', 'shared/tests/**/*.test.ts'], environment: 'node' },
+  test: { include: ['sdk/tests/**/*.test.ts', 'host/tests/**/*.test.ts', 'room/tests/**/*.test.ts', 'shared/tests/**/*.test.ts'], environment: 'node' },
 })
