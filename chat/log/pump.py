@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -154,6 +154,12 @@ def _again(row_id: UUID, attempts: int, now: datetime, *, give_up: bool = True) 
     else:
         wait = timedelta(seconds=min(2 ** min(attempts, 10), 300))
         Outbox.objects.filter(id=row_id).update(leased_until=now + wait)
+
+
+def retry_failed(names: Collection[str]) -> int:
+    """Make promises of these kinds that were put aside due again, with all their attempts; returns how many."""
+    failed = Outbox.objects.filter(failed=True, name__in=names)
+    return failed.update(failed=False, attempts=0, leased_until=None)
 
 
 def pump_until_quiet(limit: int = 50) -> int:

@@ -16,6 +16,7 @@ from chat.messages.text import clean
 from chat.moderation.audit import Audit
 from chat.rooms.book import RoomBook
 from chat.rooms.invites import InviteBook
+from chat.rooms.models import RoomKind
 from chat.rooms.permissions import GUEST, RANK
 
 describe("member.owner_stays", "The owner cannot leave the room.")
@@ -286,12 +287,18 @@ class Recheck(_InRoom):
         return {}
 
     def _pass_on(self, batch: Batch, room_id: UUID, person_id: UUID, heir: UUID) -> None:
-        """Who works for the tenant no longer, or in a lesser role, runs none of its rooms by an earlier one."""
+        """Who works for the tenant no longer, or in a lesser role, runs none of its rooms by an earlier one.
+
+        A closed group is not the tenant's: whoever has opened it may have done so as a customer.
+        """
         book = batch.part(RoomBook)
+        room = book.room(room_id)
+        if room.kind != RoomKind.SALE and not room.open:
+            return
         standing = book.standing(room_id, person_id)
         left = standing.tenant_role if standing.tenant_role != GUEST else "member"
         appointed = []
-        if book.room(room_id).owner_id == person_id:
+        if room.owner_id == person_id:
             book.configure(room_id, owner_id=heir)
             appointed.append((heir, "owner"))
         if RANK[standing.role] > RANK[left]:

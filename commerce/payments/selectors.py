@@ -25,6 +25,11 @@ class OpenRefund:
     created_at: datetime
 
 
+def refund_is_due(refund_id: UUID) -> bool:
+    """Whether the money has to go back still, and nobody has said since that it has, or cannot."""
+    return Refund.objects.filter(id=refund_id, state=Refund.State.DUE).exists()
+
+
 def open_refunds(order_ids: Iterable[UUID]) -> dict[UUID, list[OpenRefund]]:
     """What has to go back of these orders, the oldest first."""
     # money that did not fit goes back in the currency in which it came

@@ -5,6 +5,7 @@ from __future__ import annotations
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 
 from chat.log import clock, pump, registry
 from chat.log.models import Outbox
@@ -122,3 +123,19 @@ def test_a_promise_of_the_next_version_waits_for_a_process_that_understands_it(
         pump.pump_until_quiet()
         assert counts(world.room) == [4]
     assert not Outbox.objects.exists()
+
+
+def test_what_was_put_aside_is_taken_up_again_when_somebody_says_so(
+    world: World, capsys: pytest.CaptureFixture[str]
+):
+    run(request(world.room, "sample.later", world.guest, streams=[world.room], by=4))
+    Outbox.objects.update(failed=True, attempts=pump.MAX_ATTEMPTS)
+    call_command("retry_promises")
+    assert capsys.readouterr().out == "1 sample.count_on\n"
+    call_command("retry_promises", "another.name")
+    assert pump.pump_until_quiet() == 0
+    call_command("retry_promises", "sample.count_on")
+    assert pump.pump_until_quiet() == 1
+    assert counts(world.room) == [4]
+    call_command("retry_promises")
+    assert capsys.readouterr().out.endswith("Nothing was put aside.\n")

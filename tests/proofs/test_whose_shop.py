@@ -175,6 +175,19 @@ def test_who_works_there_no_longer_runs_nothing_any_more(market: Market, then: s
     market.do(opened, "sale.start")
 
 
+def test_a_closed_group_stays_with_whoever_has_it(market: Market) -> None:
+    """A customer becomes a packer, and is none after a while: the circle that was theirs before is theirs."""
+    person = market.people[0]
+    group = group_of(market, person)
+    EmailAddress.objects.create(user_id=person, email="p@shop.example", primary=True, verified=True)
+    market.do(market.shop, "staff.add", email="p@shop.example", role="packer")
+    pump.pump_until_quiet()
+    market.do(market.shop, "staff.remove", person=str(person))
+    pump.pump_until_quiet()
+    assert Room.objects.get(id=group).owner_id == person
+    market.do(group, "room.configure", person, name="Still our circle")
+
+
 def test_who_gets_another_role_in_which_they_run_rooms_keeps_them(market: Market) -> None:
     manager = staff(market, "manager")
     opened = UUID(market.do(market.shop, "room.create", manager, kind="sale", name="Noon")["room"])

@@ -130,6 +130,20 @@ def test_what_a_gateway_could_not_is_done_by_hand(placed: ShopWorld, asked: Aske
     assert Refund.objects.get().state == "done"
 
 
+def test_what_was_paid_by_hand_is_not_asked_for_by_an_attempt_that_waited(
+    placed: ShopWorld, asked: Asked
+) -> None:
+    asked.answers = [False, True]
+    refund = reported(placed)
+    waits = Outbox.objects.filter(name="payment.refund").values().get()
+    pump_until_quiet()
+    settle(placed, refund, "done")
+    Outbox.objects.create(**waits)
+    pump_until_quiet()
+    assert len(asked.requests) == 1
+    assert not Outbox.objects.filter(name="payment.refund").exists()
+
+
 def test_a_promise_that_was_given_up_is_made_anew(placed: ShopWorld, asked: Asked) -> None:
     refund = reported(placed)
     Outbox.objects.filter(name="payment.refund").update(failed=True)
