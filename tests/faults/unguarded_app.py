@@ -59,13 +59,13 @@ def forget_receipts() -> None:
 def never_repair() -> None:
     from livesale.serving import server
 
-    opened = server._open
+    opened = server.open
 
     def open_() -> None:
         opened()
         server.hub.log.repair = False
 
-    server._open = open_  # type: ignore[method-assign]
+    server.open = open_  # type: ignore[method-assign]
 
 
 def drop_locks() -> None:
