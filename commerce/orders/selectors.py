@@ -91,20 +91,24 @@ class Panel:
     orders: list[Order]
 
 
-def panel(*, shop_id: UUID, buyer: UUID, most_orders: int = 50) -> Panel:
-    """A buyer's own things in one shop, in four queries."""
-    holds = list(Line.objects.filter(shop_id=shop_id, buyer_id=buyer, state=Line.State.HELD).order_by("id"))
-    ahead = (
+def people_ahead() -> QuerySet[Waiting, Any]:
+    """How many wait before a waiting place, to be asked as its subquery: counted along the list's own index."""
+    return (
         Waiting.objects.filter(pool_id=OuterRef("pool_id"), state="waiting", rank__lt=OuterRef("rank"))
         .order_by()
         .values("pool_id")
         .annotate(people=Count("*"))
         .values("people")
     )
+
+
+def panel(*, shop_id: UUID, buyer: UUID, most_orders: int = 50) -> Panel:
+    """A buyer's own things in one shop, in four queries."""
+    holds = list(Line.objects.filter(shop_id=shop_id, buyer_id=buyer, state=Line.State.HELD).order_by("id"))
     places = [
         Place(*row)
         for row in Waiting.objects.filter(shop_id=shop_id, buyer_id=buyer, state="waiting")
-        .annotate(place=Coalesce(Subquery(ahead), 0) + 1)
+        .annotate(place=Coalesce(Subquery(people_ahead()), 0) + 1)
         .order_by("id")
         .values_list("id", "offer_id", "pool_id", "order_id", "qty", "place")
     ]

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Subquery
 from django.db.models.functions import Coalesce
 
 from commerce.orders.models import Adjustment, Contact, Line, Order
+from commerce.orders.selectors import people_ahead
 from commerce.payments.models import Attempt
 from commerce.stock.models import Waiting
 
@@ -40,16 +41,9 @@ def line_view(line: Line) -> dict[str, Any]:
 
 def waiting_views(order_ids: Iterable[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     """Waiting places by order, each with how many people are before and including it."""
-    # counted along the list's own index and read while the pool is locked: a row per place asked for, not per person
-    ahead = (
-        Waiting.objects.filter(pool_id=OuterRef("pool_id"), state="waiting", rank__lt=OuterRef("rank"))
-        .order_by()
-        .values("pool_id")
-        .annotate(people=Count("*"))
-        .values("people")
-    )
+    # read while the pool is locked: a row per place asked for, not per person
     mine = Waiting.objects.filter(order_id__in=order_ids, state="waiting").annotate(
-        place=Coalesce(Subquery(ahead), 0) + 1
+        place=Coalesce(Subquery(people_ahead()), 0) + 1
     )
     found: dict[UUID, list[dict[str, Any]]] = {}
     for w in mine.order_by("created_at", "id"):

@@ -15,6 +15,7 @@ from chat.log.errors import Refused
 from livesale.accounts import adapter, services, sockets
 from livesale.accounts.identity import ProjectIdentities, make_ticket
 from livesale.accounts.models import Ticket, User
+from livesale.serving import server
 from tests.rest.world import PASSWORD, ShopWorld, client, person
 
 pytestmark = [pytest.mark.database, pytest.mark.django_db]
@@ -302,8 +303,10 @@ def test_cookies_are_out_of_reach_of_scripts_and_other_sites(page: Client) -> No
     assert session["samesite"] == "Lax"
 
 
-def test_without_a_socket_nobody_needs_to_be_told() -> None:
+def test_without_a_socket_nobody_is_told_and_nothing_is_begun() -> None:
+    assert server.hub_or_none is None
     sockets.judge_anew(UUID(int=1))
+    assert server.hub_or_none is None
 
 
 def test_operators_sign_in_where_everybody_does() -> None:
