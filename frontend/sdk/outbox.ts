@@ -75,7 +75,9 @@ export const ORDERS_HOLD_MS = 5 * 60_000
 const WHENEVER = new Set([
   'message.send', 'message.delete', 'message.report', 'claim.cancel', 'claim.pass', 'claim.leave',
 ])
-export const LATE: Refusal = { code: 'outbox.late', message: '', params: {}, temporary: false, retryAfter: null }
+export const LATE = refusalOf({ code: 'outbox.late' })
+/** It left, the server has not carried it out so far, and it may still stand in a queue there. */
+export const UNSURE = refusalOf({ code: 'outbox.unsure' })
 /** A busy server is asked again for this long while the person watches. */
 export const PATIENCE_MS = 30_000
 /** No answer on a living link for this long: ask. */
@@ -246,12 +248,12 @@ export class Outbox extends Emitter<{ change: Entry }> {
     const patience = isText ? TEXT_RETRY_MS : BUYING.has(entry.name) ? PATIENCE_MS : ORDERS_HOLD_MS
     if (!refusal.temporary || (isText && wait > TEXT_RETRY_MS)) {
       this.settle(entry, 'refused', { error: refusal })
-    } else if (this.age(entry) + wait > patience && !WHENEVER.has(entry.name)) {
-      entry.error = refusal
-      this.tooOld(entry)
-    } else {
-      entry.error = refusal
-      entry.sent = false
+      return
+    }
+    entry.error = refusal
+    entry.sent = false
+    if (this.age(entry) + wait > patience && !WHENEVER.has(entry.name)) this.tooOld(entry)
+    else {
       this.to(entry, 'sending')
       this.timer(entry, wait * (1 + this.env.random() * 0.5), () => this.transport.ready() && this.send(entry))
     }
@@ -285,7 +287,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
 
   private tooOld(entry: Entry): void {
     if (BUYING.has(entry.name) && !nobodyAsks(entry)) this.to(entry, 'stale')
-    else this.settle(entry, 'refused', { error: LATE })
+    else this.settle(entry, 'refused', { error: entry.sent ? UNSURE : LATE })
   }
 
   /** Without a link whoever pays need not wait for it to learn that this came to nothing: it has not left. */

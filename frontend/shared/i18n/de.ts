@@ -261,6 +261,7 @@ const de: Catalogue = {
   'error.outbox.full': 'Zu viele Nachrichten warten auf die Verbindung.',
   'error.outbox.discarded': 'Nicht gesendet.',
   'error.outbox.late': 'Das ist nicht rechtzeitig angekommen. Bitte noch einmal versuchen.',
+  'error.outbox.unsure': 'Das ist vielleicht nicht angekommen. Bitte erst nachsehen, dann noch einmal versuchen.',
 }
 
 export default de

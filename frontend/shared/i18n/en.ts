@@ -122,4 +122,5 @@ export const en = {
   'error.outbox.full': 'Too many messages are waiting for the connection.',
   'error.outbox.discarded': 'Not sent.',
   'error.outbox.late': 'That did not go through in time. Please try again.',
+  'error.outbox.unsure': 'That may not have gone through. Please look before you try again.',
 } as const

@@ -261,6 +261,7 @@ const zh: Catalogue = {
   'error.outbox.full': '太多消息在等待连接。',
   'error.outbox.discarded': '未发送。',
   'error.outbox.late': '没有及时送达，请再试一次。',
+  'error.outbox.unsure': '可能没有送达，请先确认再重试。',
 }
 
 export default zh
