@@ -21,6 +21,8 @@ export interface Entry {
   at: Moment
   /** The same moment by the device's own clock. */
   wall?: number
+  /** And by the time that only grows, for as long as this page lives. */
+  monotonic?: number
   state: CommandState
   answer?: Answer
   error?: Refusal
@@ -29,7 +31,7 @@ export interface Entry {
 }
 
 /** The moment at which the person said that they want something. */
-export type Word = Pick<Entry, 'at' | 'wall'>
+export type Word = Pick<Entry, 'at' | 'wall' | 'monotonic'>
 
 export interface Refusal {
   code: string
@@ -114,7 +116,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
 
   constructor(
     private transport: Transport,
-    private env: Pick<Environment, 'later' | 'cancel' | 'bytes' | 'random' | 'wall'>,
+    private env: Pick<Environment, 'later' | 'cancel' | 'bytes' | 'random' | 'wall' | 'monotonic'>,
     private now: () => Moment,
     private kept: KeyValue,
     tabStore: KeyValue,
@@ -166,16 +168,19 @@ export class Outbox extends Emitter<{ change: Entry }> {
 
   /** This moment, to be asked for its `age` later on. */
   word(): Word {
-    return { at: this.now(), wall: this.env.wall() }
+    return { at: this.now(), wall: this.env.wall(), monotonic: this.env.monotonic() }
   }
 
   /**
-   * How long ago that was. A device that has slept learns only with the next link how late it is; what the person
-   * tapped in between seems as old as the sleep was long. Its own clock, right or wrong, has gone on meanwhile.
+   * How long ago that was. Within a page's life two clocks of the device say so, and the longer time counts: monotonic
+   * time stands still in sleep, the wall's clock may be set back. The server's clock may not be asked: a device that
+   * has slept learns only from the next answer how late it is, and all that came before seems as old as the sleep was
+   * long. For the same reason what an earlier page left behind is as young as the wall's clock says.
    */
-  age({ at, wall }: Word): number {
-    const age = this.now() - at
+  age({ at, wall, monotonic }: Word): number {
     const byWall = wall === undefined ? -1 : this.env.wall() - wall
+    if (monotonic !== undefined) return Math.max(byWall, this.env.monotonic() - monotonic)
+    const age = this.now() - at
     return byWall < 0 ? age : Math.min(age, byWall)
   }
 
@@ -255,7 +260,8 @@ export class Outbox extends Emitter<{ change: Entry }> {
     if (this.age(entry) + wait > patience && !WHENEVER.has(entry.name)) this.tooOld(entry)
     else {
       this.to(entry, 'sending')
-      this.timer(entry, wait * (1 + this.env.random() * 0.5), () => this.transport.ready() && this.send(entry))
+      const again = () => this.transport.ready() && this.sendWithin(entry, patience)
+      this.timer(entry, wait * (1 + this.env.random() * 0.5), again)
     }
   }
 
@@ -271,8 +277,11 @@ export class Outbox extends Emitter<{ change: Entry }> {
   // --- inside -----------------------------------------------------------------------------------------------------
 
   private sendIfFresh(entry: Entry): void {
-    const holds = BUYING.has(entry.name) ? WORD_HOLDS_MS : ORDERS_HOLD_MS
-    if (this.age(entry) > holds && !WHENEVER.has(entry.name)) this.tooOld(entry)
+    this.sendWithin(entry, BUYING.has(entry.name) ? WORD_HOLDS_MS : ORDERS_HOLD_MS)
+  }
+
+  private sendWithin(entry: Entry, milliseconds: number): void {
+    if (this.age(entry) > milliseconds && !WHENEVER.has(entry.name)) this.tooOld(entry)
     else this.send(entry)
   }
 
@@ -328,9 +337,13 @@ export class Outbox extends Emitter<{ change: Entry }> {
 
   private settle(entry: Entry, state: 'confirmed' | 'refused', part: { answer?: Answer; error?: Refusal }): void {
     Object.assign(entry, part)
-    this.clear(entry)
     this.entries.delete(entry.id)
     this.kept.removeItem(this.key(entry.id))
+    this.end(entry, state)
+  }
+
+  private end(entry: Entry, state: 'confirmed' | 'refused'): void {
+    this.clear(entry)
     this.to(entry, state)
     const waiters = this.waiters.get(entry.id) ?? []
     this.waiters.delete(entry.id)
@@ -367,9 +380,13 @@ export class Outbox extends Emitter<{ change: Entry }> {
     const others = this.person !== null
     this.person = person
     if (others) {
-      // somebody else now: what the former person had not settled waits on the device for them
-      for (const entry of this.entries.values()) this.clear(entry)
+      // somebody else now: what the former person had not settled waits on the device for them, and here it is over
+      const former = [...this.entries.values()]
       this.entries.clear()
+      for (const entry of former) {
+        entry.error = refusalOf({ code: 'outbox.discarded' })
+        this.end(entry, 'refused')
+      }
     }
     if (!person) return
     for (const entry of this.entries.values()) this.keep(entry)

@@ -401,6 +401,27 @@ describe('a reload', () => {
     expect(kept.keys().length).toBe(2)
   })
 
+  test('what somebody else had not settled is over on this page, and theirs again when they are back', async () => {
+    const world = new World()
+    const server = shop(world)
+    const kept = memory()
+    const live = start(world, kept)
+    server.deaf = true
+    const { entry, result } = live.outbox.do(ROOM, 'claim.place', { offer: 'a' })
+    const told = states(live)
+    world.onOpen = (s) => s.say(hello(world, { id: 'another', name: 'Bob' }))
+    world.socket.end(1006)
+    world.pass(3_000)
+    await expect(result).rejects.toMatchObject({ code: 'outbox.discarded' })
+    expect(told).toEqual(['unknown', 'refused'])
+    expect(live.outbox.pending()).toEqual([])
+    server.deaf = false
+    world.onOpen = (s) => s.say(hello(world))
+    world.socket.end(1006)
+    world.pass(4_000)
+    expect([...server.done.keys()]).toEqual([entry.id])
+  })
+
   test('addresses are never written to the device', () => {
     const world = new World()
     const server = shop(world)

@@ -96,3 +96,32 @@ test('a claim whose answer was lost waits for the word when it is old, here too'
   expect(entry.state).toBe('stale')
   live.stop()
 })
+
+test.each([
+  ['order.pay', 'refused'],
+  ['claim.place', 'stale'],
+])('%s that a busy server put off is not posted by itself when the device slept meanwhile', async (name, state) => {
+  const { world, live, server, pass } = await blocked()
+  server.post = () => Response.json({ code: 'server.busy', message: '', temporary: true, retry_after: 2 }, { status: 503 })
+  const { entry } = live.outbox.do(ROOM, name)
+  await pass(1_000)
+  expect(entry.state).toBe('sending')
+  world.serverAhead += 1_200_000
+  server.post = () => Response.json({ answer: { got: 1 }, repeated: false })
+  await pass(60_000)
+  expect(entry.state).toBe(state)
+  expect(server.posted.length).toBe(1)
+  live.stop()
+})
+
+test('a claim whose answer was lost in sleep waits for the word', async () => {
+  const { world, live, server, pass } = await blocked()
+  server.post = () => new Promise((_, lost) => setImmediate(() => lost(new Error('network'))))
+  const { entry } = live.outbox.do(ROOM, 'claim.place')
+  world.serverAhead += 3_600_000
+  server.post = () => Response.json({ answer: { got: 1 }, repeated: false })
+  await pass(20_000)
+  expect(entry.state).toBe('stale')
+  expect(server.posted.length).toBe(1)
+  live.stop()
+})
