@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 
@@ -153,3 +153,12 @@ class Settled:
     refund_minor: int = 0
     repeated: bool = False
     refunds: list[RefundDue] = field(default_factory=list)
+
+
+class Dropped(NamedTuple):
+    """What became of the things that somebody had not paid for."""
+
+    units: int
+    """Given back."""
+    missed: bool
+    """Something was claimed meanwhile on pools that this batch has not locked: it takes another batch."""

@@ -373,8 +373,20 @@ class ShutOutBuyer(Handler):
             batch.part(Goods).orders.want_person(buyer=r.body.person, shop_id=r.stream_id)
 
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
-        batch.part(Goods).orders.drop_person(buyer=request.body.person, shop_id=request.stream_id)
+        let_go_of_everything(batch, request.stream_id, request.body.person, "buyer.shut_out")
         return {}
+
+
+def let_go_of_everything(batch: Batch, shop_id: UUID, person_id: UUID, again: str) -> None:
+    """All that somebody has not paid for in a shop, in whatever room they have claimed it.
+
+    A room whose batch was on its way goes on while this is decided: what it has set aside meanwhile is for one more
+    command of the name `again`.
+    """
+    dropped = batch.part(Goods).orders.drop_person(buyer=person_id, shop_id=shop_id)
+    if dropped.missed:
+        key = f"{person_id} {batch.now.timestamp()}"
+        batch.follow_up(shop_id, again, {"person": person_id}, key=key)
 
 
 def _declare_removal(batch: Batch, pairs: Sequence[tuple[UUID, UUID]]) -> None:

@@ -19,6 +19,7 @@ from chat.moderation.commands import SanctionBook
 from chat.rooms.book import RoomBook
 from chat.rooms.departures import Departures
 from commerce.shops.models import Shop
+from livesale.claims.commands import let_go_of_everything
 from livesale.claims.goods import Goods
 
 
@@ -53,7 +54,7 @@ class Forget(Handler):
     def decide(self, batch: Batch, request: Request) -> dict[str, Any]:
         assert request.actor_id == SYSTEM
         if batch.heads[request.stream_id].kind == "shop":
-            batch.part(Goods).orders.drop_person(buyer=request.body.person, shop_id=request.stream_id)
+            let_go_of_everything(batch, request.stream_id, request.body.person, "person.forget")
         elif request.stream_id in batch.part(RoomBook).rooms:
             self._forget_in_room(batch, request.stream_id, request.body.person)
         return {}

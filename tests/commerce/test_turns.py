@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from uuid_utils.compat import uuid7
 
+from commerce.catalogue.services import NewVariant, create_product
 from commerce.errors import Refused
 from commerce.models import Line, Waiting
 from commerce.orders.services import core
@@ -196,11 +197,50 @@ def test_what_a_banned_person_held_goes_to_the_next(world: World) -> None:
     world.claim(good, 3)
     batch = world.batch()
     batch.book.want_person(buyer=bad, shop_id=world.shop_id)
-    units = batch.decide(world.now, lambda: batch.book.drop_person(buyer=bad, shop_id=world.shop_id))
-    assert units == 10
+    dropped = batch.decide(world.now, lambda: batch.book.drop_person(buyer=bad, shop_id=world.shop_id))
+    assert dropped == (10, False)
     assert world.counts() == (7, 3, 0, 0)
     assert Line.objects.get(buyer_id=good).state == "held"
     assert Waiting.objects.get(buyer_id=bad).state == "gone"
+
+
+@pytest.mark.parametrize("free", [1, 0], ids=["held", "waiting"])
+def test_what_a_banned_person_claims_meanwhile_elsewhere_is_left_for_another_batch(
+    world: World, free: int
+) -> None:
+    """Another room's batch commits between the moment in which the pools are known and the one they are locked in."""
+    bad = person()
+    world.claim(bad, 4)
+    other = create_product(
+        shop_id=world.shop_id,
+        code="13",
+        title="Hat",
+        variants=[NewVariant(price_minor=500, units=free)],
+        now=world.now,
+    ).variants.get()
+    elsewhere = world.terms(
+        offer_id=uuid7(), pool_id=other.pools.get().id, variant_id=other.id, unit_price_minor=500
+    )
+    batch = world.batch()
+    batch.book.want_person(buyer=bad, shop_id=world.shop_id)
+    lock = batch.book.lock
+    meanwhile: list = []
+
+    def lock_a_little_later() -> bool:
+        if not meanwhile:
+            meanwhile.append(world.claim(bad, 1, elsewhere))
+        return lock()
+
+    batch.book.lock = lock_a_little_later
+    dropped = batch.decide(world.now, lambda: batch.book.drop_person(buyer=bad, shop_id=world.shop_id))
+    assert dropped == (4, True)
+    assert drifts() == []
+    batch = world.batch()
+    batch.book.want_person(buyer=bad, shop_id=world.shop_id)
+    dropped = batch.decide(world.now, lambda: batch.book.drop_person(buyer=bad, shop_id=world.shop_id))
+    assert dropped == (free, False)
+    assert not Line.objects.filter(buyer_id=bad, state="held").exists()
+    assert not Waiting.objects.filter(buyer_id=bad, state="waiting").exists()
 
 
 def test_a_ban_in_one_sale_leaves_the_others(world: World) -> None:

@@ -11,7 +11,7 @@ from commerce.ids import new_id, pair
 from commerce.orders import errors
 from commerce.orders.rows import LineRow
 from commerce.orders.services.core import Core
-from commerce.orders.types import ClaimResult, ClaimTerms, News
+from commerce.orders.types import ClaimResult, ClaimTerms, Dropped, News
 from commerce.stock.services import PoolState
 from commerce.stock.waitlist import Entry
 
@@ -343,22 +343,28 @@ class Claims(Core):
 
     def drop_person(
         self, *, buyer: UUID, shop_id: UUID, scope_id: UUID | None = None, actor: UUID | None = None
-    ) -> int:
-        """Unpaid holds and waiting places of a banned person go to the next in line. Returns the units given back.
+    ) -> Dropped:
+        """Unpaid holds and waiting places of a banned person go to the next in line.
 
-        Only rows on pools of this batch are seen (see `want_person`); what was claimed meanwhile elsewhere needs
-        another call.
+        Only rows on pools of this batch are touched (see `want_person`): who holds no lock on the heads of all streams
+        in which the person may claim finds more in the loaded orders than was there when the pools were locked.
         """
-        waitlist = self.stock.waitlist
+        waitlist, locked = self.stock.waitlist, self.stock.pools
+        units, missed = 0, False
         for entry in list(waitlist.entries.values()):
             theirs = entry.buyer == buyer and entry.shop_id == shop_id and entry.state == "waiting"
             if theirs and scope_id in (None, self._terms_of(entry).scope_id):
-                self._leave(entry, "gone", "waiting.gone")
-        units = 0
+                if entry.pool_id in locked:
+                    self._leave(entry, "gone", "waiting.gone")
+                else:
+                    missed = True
         for line in list(self.lines.values()):
             theirs = line.buyer_id == buyer and line.shop_id == shop_id and line.state == "held"
             if theirs and scope_id in (None, line.scope_id):
-                units += line.live
-                self._tell_line("line.cancelled", line, qty=line.live, left=0)
-                self._drop_line(line, "dropped", actor)
-        return units
+                if line.pool_id in locked:
+                    units += line.live
+                    self._tell_line("line.cancelled", line, qty=line.live, left=0)
+                    self._drop_line(line, "dropped", actor)
+                else:
+                    missed = True
+        return Dropped(units, missed)
