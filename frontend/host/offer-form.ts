@@ -1,0 +1,20 @@
+import type { Offer } from '../sdk'
+import { minorOf } from '../shared/format'
+
+export interface DropForm {
+  countdown: number
+  duration: number
+  allotment: number
+  limit: number | null
+  price: string
+}
+
+/** What a drop is opened with; null when its price cannot be read: without one it would open at the usual price. */
+export function dropOf(offer: Offer, form: DropForm): Record<string, unknown> | null {
+  const price = form.price.trim() ? minorOf(form.price, offer.currency) : undefined
+  if (price === null) return null
+  const body: Record<string, unknown> = { offer: offer.offer, countdown_seconds: form.countdown, duration_seconds: form.duration, allotment: form.allotment }
+  if (form.limit) body.limit = form.limit
+  if (price !== undefined) body.price_minor = price
+  return body
+}
