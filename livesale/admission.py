@@ -18,7 +18,7 @@ from django.http import HttpRequest
 
 from chat.log.errors import Refused, busy
 from livesale.rest.errors import refusal_at
-from livesale.uploads import Gone, Uploads
+from livesale.uploads import Gone, Receive, Uploads
 
 # Requests that may wait for a place, and how long one does, in seconds: a buyer who is told "again" is not lost.
 WAITING = 200
@@ -58,10 +58,10 @@ class Admission:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if _here(scope) in self._always:
-            await self._application(scope, receive, send)
+            await self._application(scope, _without_body(receive), send)
             return
         try:
-            body = await self._uploads.take(receive, _here(scope))
+            body = await self._uploads.take(receive, _here(scope), scope)
         except Gone:
             return
         except Refused as refusal:
@@ -108,6 +108,22 @@ class Admission:
             return False
         finally:
             counts.waiting -= 1
+
+
+def _without_body(receive: Receive) -> Receive:
+    """What follows the headers is not waited for and kept nowhere: nobody asks a probe anything."""
+    asked = False
+
+    async def receive_nothing() -> Any:
+        nonlocal asked
+        if not asked:
+            asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        while (message := await receive())["type"] != "http.disconnect":
+            pass
+        return message
+
+    return receive_nothing
 
 
 def _here(scope: Any) -> str:

@@ -50,7 +50,7 @@ class Site:
         async def receive() -> dict[str, Any]:
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        await self.door({"type": "http", "path": path, "root_path": ""}, receive, send)
+        await self.door({"type": "http", "path": path, "root_path": "", "headers": []}, receive, send)
         body = b"".join(message.get("body", b"") for message in said)
         return said[0]["status"], dict(said[0]["headers"]), body
 
@@ -116,6 +116,21 @@ async def test_a_view_that_fails_and_somebody_who_leaves_give_their_places_back(
     site.breaks = False
     assert (await site.ask("/again"))[0] == 200
     assert admission.counts == admission.Counts()
+
+
+async def test_what_is_sent_to_a_probe_is_not_kept():
+    heard: list[dict[str, Any]] = []
+    more = [{"type": "http.request", "body": b"x" * 1000, "more_body": True}] * 3
+
+    async def receive() -> dict[str, Any]:
+        return more.pop() if more else {"type": "http.disconnect"}
+
+    async def probe(scope: Any, receive: Any, send: Any) -> None:
+        heard.extend([await receive(), await receive()])
+
+    scope = {"type": "http", "path": "/livez", "root_path": "", "headers": []}
+    await Admission(probe, 1, always={"/livez"})(scope, receive, lambda _: None)
+    assert heard == [{"type": "http.request", "body": b"", "more_body": False}, {"type": "http.disconnect"}]
 
 
 @pytest.mark.faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -22,6 +23,20 @@ from tests.rest.live import Browser
 
 COMMAND = "/api/v1/rooms/join/"
 PICTURE = "/api/v1/shops/eve/products/1/media/"
+
+
+def sent_from(address: str = "192.0.2.1", *headers: tuple[bytes, bytes]) -> dict[str, Any]:
+    """The scope of a request with a body."""
+    return {
+        "type": "http",
+        "path": COMMAND,
+        "root_path": "",
+        "client": (address, 4711),
+        "headers": [*headers, (b"transfer-encoding", b"chunked")],
+    }
+
+
+SCOPE = sent_from()
 
 
 class Sender:
@@ -59,7 +74,7 @@ async def test_what_came_is_what_is_let_in(size: int):
     said = bytes(n % 251 for n in range(size))
     pieces = [said[at : at + 10_000] for at in range(0, size, 10_000)] or [b""]
     sender = Sender(pieces)
-    body = await Uploads().take(sender.receive, COMMAND)
+    body = await Uploads().take(sender.receive, COMMAND, SCOPE)
     assert await whole(body.receive) == said
     # whoever listens afterwards hears what the connection says
     sender._leaves = True
@@ -75,9 +90,9 @@ async def test_what_is_too_long_is_refused_when_it_has_been_said(path: str, limi
     piece = b"x" * uploads.BODY
     sender = Sender([piece] * (limit // len(piece)) + [b"x"])
     with pytest.raises(Refused, match=code):
-        await Uploads().take(sender.receive, path)
+        await Uploads().take(sender.receive, path, SCOPE)
     assert sender._pieces == []
-    just = await Uploads().take(Sender([piece] * (limit // len(piece))).receive, path)
+    just = await Uploads().take(Sender([piece] * (limit // len(piece))).receive, path, SCOPE)
     assert just.length == limit
     just.close()
 
@@ -85,11 +100,11 @@ async def test_what_is_too_long_is_refused_when_it_has_been_said(path: str, limi
 async def test_who_leaves_or_takes_too_long_is_not_waited_for():
     some = Uploads(patience=0.01)
     with pytest.raises(Gone):
-        await some.take(Sender([b"x"], leaves=True).receive, COMMAND)
+        await some.take(Sender([b"x"], leaves=True).receive, COMMAND, SCOPE)
     with pytest.raises(Refused, match=r"server\.busy"):
-        await some.take(Sender([b"x"], ends=False).receive, COMMAND)
+        await some.take(Sender([b"x"], ends=False).receive, COMMAND, SCOPE)
     # each leaves room for the next
-    assert (some._arriving, some._in_files) == (0, 0)
+    assert (some._arriving.taken, some._in_files.taken) == (0, 0)
 
 
 def test_what_arrives_may_take_longer_than_what_stands_still():
@@ -102,25 +117,61 @@ async def test_so_many_arrive_at_a_time(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(uploads, "ARRIVING", 5)
     monkeypatch.setattr(uploads, "IN_FILES", 2)
     some = Uploads()
+    addresses = (f"192.0.2.{n}" for n in itertools.count(1))
 
     async def slow(size: int) -> None:
-        await some.take(Sender([b"x" * size], ends=False).receive, COMMAND)
+        await some.take(Sender([b"x" * size], ends=False).receive, COMMAND, sent_from(next(addresses)))
 
     sending = [asyncio.create_task(slow(uploads.IN_MEMORY + 1)) for _ in range(3)]
     await asyncio.sleep(0)
     # the third that is long is told to come again; short ones are not kept out by long ones
     with pytest.raises(Refused, match=r"server\.busy"):
         await sending[2]
-    (await some.take(Sender([b"short"]).receive, COMMAND)).close()
+    short = sent_from("192.0.2.99")
+    (await some.take(Sender([b"short"]).receive, COMMAND, short)).close()
     sending += [asyncio.create_task(slow(1)) for _ in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(Refused, match=r"server\.busy"):
-        await some.take(Sender([b"short"]).receive, COMMAND)
+        await some.take(Sender([b"short"]).receive, COMMAND, short)
+    # who brings nothing is kept out by nobody
+    (await some.take(Sender([b""]).receive, "/", {**SCOPE, "headers": []})).close()
+    (await some.take(Sender([b""]).receive, "/", {**SCOPE, "headers": [(b"content-length", b"0")]})).close()
     for task in sending:
         task.cancel()
     await asyncio.gather(*sending, return_exceptions=True)
-    (await some.take(Sender([b"short"]).receive, COMMAND)).close()
-    assert (some._arriving, some._in_files) == (0, 0)
+    (await some.take(Sender([b"short"]).receive, COMMAND, short)).close()
+    assert (some._arriving.taken, some._in_files.taken) == (0, 0)
+
+
+@pytest.mark.parametrize("size", [1, uploads.IN_MEMORY + 1], ids=["short", "long"])
+@pytest.mark.parametrize("proxied", [False, True])
+async def test_one_address_keeps_out_nobody_else(
+    size: int, proxied: bool, monkeypatch: pytest.MonkeyPatch, settings: Any
+):
+    settings.TRUSTED_PROXIES = int(proxied)
+    monkeypatch.setattr(uploads, "ARRIVING", 8)
+    monkeypatch.setattr(uploads, "IN_FILES", 8)
+    some = Uploads()
+
+    async def send(address: str, *, ends: bool = False) -> None:
+        scope = (
+            sent_from("127.0.0.1", (b"x-forwarded-for", address.encode())) if proxied else sent_from(address)
+        )
+        (await some.take(Sender([b"x" * size], ends=ends).receive, COMMAND, scope)).close()
+
+    sending = [asyncio.create_task(send("192.0.2.1")) for _ in range(8)]
+    done, waiting = await asyncio.wait(sending, timeout=0.05)
+    assert (len(done), len(waiting)) == (6, 2)
+    for task in done:
+        with pytest.raises(Refused, match=r"server\.busy"):
+            task.result()
+    await send("192.0.2.2", ends=True)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await send("192.0.2.1", ends=True)
+    assert (some._arriving.taken, some._in_files.taken) == (0, 0)
+    assert not some._arriving._taken
 
 
 async def test_who_has_not_said_all_gets_an_answer_and_no_second_request():
@@ -134,8 +185,7 @@ async def test_who_has_not_said_all_gets_an_answer_and_no_second_request():
 
     door = Admission(nobody, 1, always=())
     door._uploads = Uploads(patience=0.01)
-    scope = {"type": "http", "path": COMMAND, "root_path": ""}
-    await door(scope, Sender([b"x"], ends=False).receive, send)
+    await door(SCOPE, Sender([b"x"], ends=False).receive, send)
     assert said[0]["status"] == 503
     assert (b"connection", b"close") in said[0]["headers"]
     assert b'"code":"server.busy"' in said[1]["body"]
