@@ -32,6 +32,23 @@ class Silence(Exception):
     """The database has not answered in time, or has refused."""
 
 
+class _Asked(threading.Thread, Generic[T]):
+    """One question on its way, and its answer: whoever has waited for it finds it, whatever is asked next."""
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        super().__init__(name="probe", daemon=True)
+        self._ask = ask
+        self.answer: T | None = None
+
+    def run(self) -> None:
+        try:
+            self.answer = self._ask()
+        except (DatabaseError, InterfaceError):
+            pass
+        finally:
+            connection.close()
+
+
 class Question(Generic[T]):
     """Something that the database is asked in a thread of its own, with a connection of its own.
 
@@ -41,29 +58,19 @@ class Question(Generic[T]):
     def __init__(self, ask: Callable[[], T]) -> None:
         self._ask = ask
         self._turn = threading.Lock()
-        self._asked: threading.Thread | None = None
-        self._answer: T | None = None
+        self._asked: _Asked[T] | None = None
 
     def put(self) -> T:
         """The answer. Raises `Silence` when there is none within `PATIENCE`."""
         with self._turn:
             if self._asked is None or not self._asked.is_alive():
-                self._answer = None
-                self._asked = threading.Thread(target=self._run, name="probe", daemon=True)
+                self._asked = _Asked(self._ask)
                 self._asked.start()
             asked = self._asked
         asked.join(PATIENCE)
-        if self._answer is None:
+        if asked.answer is None:
             raise Silence
-        return self._answer
-
-    def _run(self) -> None:
-        try:
-            self._answer = self._ask()
-        except (DatabaseError, InterfaceError):
-            pass
-        finally:
-            connection.close()
+        return asked.answer
 
 
 def _all_migrated() -> bool:

@@ -71,6 +71,34 @@ def test_a_database_that_hangs_keeps_one_thread_and_nobody_waiting(
     assert client.get("/readyz").status_code == 200
 
 
+def test_a_probe_keeps_its_answer_when_another_asks_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, again, awake = [], threading.Event(), threading.Event()
+
+    def ask() -> bool:
+        asked.append(threading.current_thread())
+        if len(asked) > 1:
+            again.set()
+            awake.wait(100)
+        return True
+
+    question = health.Question(ask)
+    another = threading.Thread(target=question.put)
+    join = threading.Thread.join
+
+    def join_and_be_overtaken(self: threading.Thread, timeout: float | None = None) -> None:
+        join(self, timeout)
+        if self is asked[0]:
+            another.start()
+            assert again.wait(30)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(threading.Thread, "join", join_and_be_overtaken)
+        assert question.put() is True
+    awake.set()
+    another.join()
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_probes_need_no_name(client: Any, db: None, path: str) -> None:
     """A load balancer asks by address; everybody else has to know what the site is called."""
