@@ -186,3 +186,18 @@ def test_pictures_are_served_for_good(world: ShopWorld, settings: Any, tmp_path:
     assert "immutable" in answer["Cache-Control"]
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert client().get(address.replace("160", "161")).status_code == 404
+
+
+def test_a_picture_that_cannot_be_read_is_not_there_and_in_the_log(
+    settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.MEDIA_ROOT = tmp_path
+    shop, media = uuid7(), uuid7()
+    # whoever runs the tests may be root, whom no file is kept from
+    (tmp_path / f"shops/{shop}/media/{media}/160.webp").mkdir(parents=True)
+    assert client().get(f"/media/shops/{shop}/media/{media}/160.webp").status_code == 404
+    (told,) = [record for record in caplog.records if record.name == "livesale.media"]
+    assert told.levelname == "ERROR"
+    assert str(media) in told.getMessage()
+    assert client().get(f"/media/shops/{shop}/media/{media}/320.webp").status_code == 404
+    assert len([record for record in caplog.records if record.name == "livesale.media"]) == 1
