@@ -39,7 +39,7 @@ POSTGRES = {"ENGINE": "django.db.backends.postgresql", "NAME": "x"}
 
 
 @pytest.fixture(autouse=True)
-def settings(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     """What a careful operator sets; each test spoils one thing."""
     sound = SimpleNamespace(
         DEBUG=False,
@@ -66,7 +66,8 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         KEEP_CONTACTS_DAYS=730,
         KEEP_RECEIPTS_DAYS=14,
         ERASURE_GRACE_DAYS=7,
-        ERASURES_FILE="/nowhere/erasures.txt",
+        ERASURES_FILE=str(tmp_path / "not yet" / "erasures.txt"),
+        REQUESTS_AT_ONCE=12,
     )
     for module in (database, keeping, layer_checks, visitors):
         monkeypatch.setattr(module, "settings", sound)
@@ -303,6 +304,12 @@ def test_a_log_that_goes_before_its_receipts(settings: SimpleNamespace, days: in
     assert ids() == ({"livesale.E025"} if refused else set())
 
 
+@pytest.mark.parametrize(("places", "refused"), [(-1, True), (0, True), (1, False)])
+def test_no_place_for_any_request(settings: SimpleNamespace, places: int, refused: bool) -> None:
+    settings.REQUESTS_AT_ONCE = places
+    assert ids() == ({"livesale.E027"} if refused else set())
+
+
 @pytest.mark.parametrize(
     ("argv", "limit"),
     [
@@ -400,3 +407,25 @@ def test_a_list_of_the_erased_that_is_somebody_elses(
         ledger.read([file])
     with pytest.raises(PermissionError, match=r"erasures\.txt .*chown livesale"):
         ledger.copy_to(tmp_path, {uuid4(): datetime.now(UTC)})
+
+
+def test_a_list_of_the_erased_that_is_not_there_yet_needs_a_place(
+    settings: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "later" / "still" / "erasures.txt"
+    settings.ERASURES_FILE = str(file)
+    assert ids() == set()
+    # the folder that would have to take it
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    assert ids() == {"livesale.W026"}
+    with pytest.raises(PermissionError, match=r"erasures\.txt .*chown livesale"):
+        ledger.copy_to(file.parent, {uuid4(): datetime.now(UTC)})
+
+
+def test_no_list_can_be_kept_in_a_folder_of_that_name_or_below_a_file(tmp_path: Path) -> None:
+    assert not ledger.is_ours(tmp_path)
+    file = tmp_path / "a file"
+    file.touch()
+    assert ledger.is_ours(file)
+    assert not ledger.is_ours(file / "erasures.txt")
+    assert ledger.is_ours(Path("erasures.txt"))

@@ -50,6 +50,7 @@ def the_list_of_the_erased_is_ours() -> Iterator[CheckMessage]:
     if not ledger.is_ours(Path(settings.ERASURES_FILE)):
         yield Warning(
             f"{settings.ERASURES_FILE} {ledger.NOT_OURS}",
-            hint="Run commands with livesale-manage, never as root.",
+            hint="Run commands with livesale-manage, never as root. The units may write below /var/lib/livesale only: "
+            "elsewhere they need ReadWritePaths=.",
             id="livesale.W026",
         )

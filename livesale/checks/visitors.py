@@ -25,6 +25,16 @@ def hosts_have_names() -> Iterator[CheckMessage]:
 
 
 @rule()
+def requests_find_a_place() -> Iterator[CheckMessage]:
+    if settings.REQUESTS_AT_ONCE < 1:
+        yield error(
+            27,
+            f"REQUESTS_AT_ONCE is {settings.REQUESTS_AT_ONCE}: every request would be told to come again, for ever.",
+            "Set 1 or more.",
+        )
+
+
+@rule()
 def debug_is_not_public() -> Iterator[CheckMessage]:
     if settings.DEBUG and settings.BEHIND_TLS:
         yield error(

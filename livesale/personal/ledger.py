@@ -33,9 +33,11 @@ def read(files: Iterable[Path]) -> dict[UUID, datetime]:
     """Who was erased and when, by these lists; one that does not exist is empty."""
     found: dict[UUID, datetime] = {}
     for file in files:
-        if not file.is_file():
+        try:
+            file.stat()
+        except FileNotFoundError:
             continue
-        _must_be_ours(file)
+        must_be_ours(file)
         for line in file.read_text().splitlines():
             at, _, who = line.strip().partition(" ")
             try:
@@ -47,11 +49,14 @@ def read(files: Iterable[Path]) -> dict[UUID, datetime]:
 
 
 def is_ours(file: Path) -> bool:
-    """Whether this process may read and write a list; one that does not exist yet is made where it may."""
-    return not os.path.exists(file) or os.access(file, os.R_OK | os.W_OK)
+    """Whether this process may read and write a list, or make one that does not exist yet."""
+    if os.path.exists(file):
+        return file.is_file() and os.access(file, os.R_OK | os.W_OK)
+    folder = next((folder for folder in file.parents if os.path.exists(folder)), file)
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
-def _must_be_ours(file: Path) -> None:
+def must_be_ours(file: Path) -> None:
     if not is_ours(file):
         raise PermissionError(f"{file} {NOT_OURS}")
 
@@ -66,7 +71,7 @@ def copy_to(folder: Path, known: dict[UUID, datetime]) -> None:
 
 def _append(file: Path, entries: dict[UUID, datetime]) -> None:
     new = not file.exists()
-    _must_be_ours(file)
+    must_be_ours(file)
     file.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(f"{at.isoformat()} {who}\n" for who, at in entries.items())
     # the newline first: a line that was torn before must not swallow this one
