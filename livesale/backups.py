@@ -21,6 +21,9 @@ from django.db.backends.sqlite3._functions import register  # type: ignore[impor
 from chat.log import streams
 from livesale.personal import erasure, ledger
 
+# A restore may have been cut short when the tables were there already: what is left of it then.
+CUT_SHORT = "If a restore into it was cut short, `migrate` and then `restored` finish that."
+
 
 class Failed(Exception):
     """A sentence for the operator."""
@@ -57,24 +60,34 @@ def put_back(path: Path) -> tuple[int, int]:
     """
     if not path.is_file():
         raise Failed(f"There is no backup at {path}.")
+    beside = path.parent / ledger.NAME
+    # a list that cannot be read or added to would stop us when the database is filled
+    ledger.must_be_ours(ledger.path())
+    ledger.read([ledger.path(), beside])
     if connection.vendor == "postgresql":
         if connection.introspection.table_names():
             raise Failed(
-                "The database of DATABASE_URL is not empty. Restore into a new one, then switch over."
+                "The database of DATABASE_URL is not empty. Restore into a new one, then switch over. "
+                + CUT_SHORT
             )
         connection.close()
         _postgres("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", str(path))
     else:
         target = Path(str(connection.settings_dict["NAME"]))
         if target.exists() and connection.introspection.table_names():
-            raise Failed(f"{target} is not empty. Restore into a new place, then switch over.")
+            raise Failed(f"{target} is not empty. Restore into a new place, then switch over. {CUT_SHORT}")
         connection.close()
         for end in ("", "-wal", "-shm"):
             target.with_name(target.name + end).unlink(missing_ok=True)
-        _copy_sqlite(path, target)
+        try:
+            _copy_sqlite(path, target)
+        except Failed:
+            # a damaged copy must not pass for a restore that was cut short
+            target.unlink(missing_ok=True)
+            raise
         _sync(target)
     call_command("migrate", verbosity=0, interactive=False)
-    return streams.new_epoch(), erasure.apply_again(path.parent / ledger.NAME)
+    return streams.new_epoch(), erasure.apply_again(beside)
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:

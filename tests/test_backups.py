@@ -155,7 +155,7 @@ def test_nothing_is_overwritten(places: tuple[Place, Place], tmp_path: Path) -> 
     manage(here.env, "backup", str(backup))
     with pytest.raises(RuntimeError, match="exists"):
         manage(here.env, "backup", str(backup))
-    with pytest.raises(RuntimeError, match="not empty"):
+    with pytest.raises(RuntimeError, match=r"not empty.*`restored`"):
         manage(here.env, "restore", str(backup))
     with pytest.raises(RuntimeError, match="no backup"):
         manage(there.env, "restore", str(tmp_path / "another"))
@@ -165,6 +165,24 @@ def test_nothing_is_overwritten(places: tuple[Place, Place], tmp_path: Path) -> 
     # what is left of a failed try does not stand in the way
     with pytest.raises(RuntimeError, match=r"SQLite|pg_restore"):
         manage(there.env, "restore", str(backup))
+
+
+def test_a_list_of_the_erased_that_cannot_be_read_is_told_before_anything_is_written(
+    places: tuple[Place, Place], tmp_path: Path
+) -> None:
+    here, there = places
+    backup = tmp_path / "livesale.backup"
+    manage(here.env, "migrate", "--verbosity", "0")
+    manage(here.env, "backup", str(backup))
+    for folder in (there.folder, backup.parent):
+        # whoever runs the tests may be root, whom no file is kept from
+        stands_there = folder / "erasures.txt"
+        stands_there.mkdir()
+        with pytest.raises(RuntimeError, match=rf"{stands_there} may not be read"):
+            manage(there.env, "restore", str(backup))
+        stands_there.rmdir()
+    # the database is as empty as before: else this were refused
+    assert "epoch" in manage(there.env, "restore", str(backup))
 
 
 @pytest.mark.database
