@@ -17,7 +17,7 @@ from commerce.stock.models import Pool
 from livesale.claims.goods import Goods
 from livesale.sales.book import SaleBook
 from livesale.sales.commands.drops import close_drop
-from livesale.sales.commands.fields import Cap, Limit, Price, Seconds
+from livesale.sales.commands.fields import Cap, Limit, LimitOrNone, Price, Seconds
 from livesale.sales.commands.standing import InSale
 from livesale.sales.models import Offer, OfferState
 
@@ -40,11 +40,11 @@ class AddOffer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class UpdateOffer(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Change an offer for claims from now on. What is left out stays."""
+    """Change an offer for claims from now on. What is left out stays; a `limit` of 0 is none."""
 
     offer: UUID
     price_minor: Price | None = None
-    limit: Limit | None = None
+    limit: LimitOrNone | None = None
     waitlist_cap: Cap | None = None
     hold_seconds: Seconds | None = None
     state: Literal["queued", "open", "closed"] | None = None
@@ -139,6 +139,8 @@ class Update(InSale):
             "state": "state",
         }
         changes = {field: v for name, field in names.items() if (v := getattr(body, name)) is not None}
+        if body.limit == 0:
+            changes["limit_per_buyer"] = None
         if changes:
             book.change_offer(offer, **changes)
         return {}
