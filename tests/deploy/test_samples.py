@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
+import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+import yaml
 from django.core.management import get_commands
 
 from livesale.checks.programs import FRAME_BYTES, frame_limit
@@ -23,6 +27,12 @@ def settings_in_code() -> set[str]:
         r'os\.environ\.get\("([A-Z_]+)"', text
     )
     return set(named) - {"DJANGO_SETTINGS_MODULE"}
+
+
+def containers() -> dict[str, Any]:
+    """The services of the sample for containers, by name."""
+    services: dict[str, Any] = yaml.safe_load((DEPLOY / "container" / "compose.yaml").read_text())["services"]
+    return services
 
 
 def test_every_setting_of_the_sample_is_one() -> None:
@@ -67,11 +77,14 @@ def test_frames_are_bounded_where_servers_are_started(path: str) -> None:
 
 
 def test_a_migration_does_not_wait_for_a_busy_table(postgres_url: str, tmp_path: Path) -> None:
-    """Whoever waits for a table keeps everybody behind out of it: the unit gives up soon, and tries again."""
+    """Whoever waits for a table keeps everybody behind out of it: both samples give up soon, and try again."""
     unit = (DEPLOY / "systemd" / "livesale-migrate.service").read_text()
     said = re.search(r'^Environment="PGOPTIONS=(.*lock_timeout=\d+s)"$', unit, re.MULTILINE)
     assert said is not None
     assert "Restart=on-failure" in unit
+    migrate = containers()["migrate"]
+    assert migrate["environment"]["PGOPTIONS"] == said[1]
+    assert migrate["restart"] == "on-failure"
     env = environment(tmp_path, database_url=postgres_url)
     manage(env, "migrate", "--verbosity", "0")
     with psycopg.connect(postgres_url) as busy:
@@ -129,6 +142,45 @@ def test_a_command_of_the_run_book_has_settings_user_and_place_of_the_units(tmp_
         "somebody else",
     ]
     assert "deploy/livesale-manage /usr/local/bin/" in (ROOT / "docs" / "operations.md").read_text()
+
+
+def test_all_containers_of_ours_are_of_the_image_that_is_built() -> None:
+    """One with a build of its own, in a profile above all, would stay on the code before an upgrade."""
+    ours = {name: service for name, service in containers().items() if "env_file" in service}
+    assert ours.keys() == {"migrate", "web1", "web2", "manage", "backup"}
+    assert {service["image"] for service in ours.values()} == {"livesale"}
+    assert {service["pull_policy"] for service in ours.values()} == {"never"}
+    assert [name for name, service in ours.items() if "build" in service] == ["migrate"]
+    assert "profiles" not in ours["migrate"]
+
+
+@pytest.mark.parametrize("sample", ["systemd/livesale-backup.service", "container/compose.yaml"])
+def test_old_backups_go_and_what_killed_ones_left(sample: str, tmp_path: Path) -> None:
+    ages = {
+        "livesale-1.backup": 30,
+        "livesale-2.backup": 20,
+        "livesale-3.backup": 0,
+        "livesale-4.backup.partial": 2,
+        # one that is being written
+        "livesale-5.backup.partial": 0,
+        "erasures.txt": 300,
+        "mine.backup": 300,
+    }
+    for name, days in ages.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - days * 86_400 - 60,) * 2)
+    commands = re.findall(
+        r"\bfind (/var/lib/livesale/backups .*)$", (DEPLOY / sample).read_text(), re.MULTILINE
+    )
+    for command in commands:
+        place, *words = shlex.split(command)
+        subprocess.run(
+            ["find", place.replace("/var/lib/livesale/backups", str(tmp_path)), *words], check=True
+        )
+    assert ages.keys() - {path.name for path in tmp_path.iterdir()} == {
+        "livesale-1.backup",
+        "livesale-4.backup.partial",
+    }
 
 
 def test_programs_and_server_of_the_containers_are_of_one_version() -> None:
