@@ -183,6 +183,26 @@ def test_old_backups_go_and_what_killed_ones_left(sample: str, tmp_path: Path) -
     }
 
 
+def test_nginx_is_given_room_by_the_step_of_the_run_book(tmp_path: Path) -> None:
+    """On what Debian's file begins with; done twice it is done once."""
+    file = tmp_path / "nginx.conf"
+    file.write_text(
+        "user www-data;\nworker_processes auto;\npid /run/nginx.pid;\n\n"
+        "events {\n\tworker_connections 768;\n\t# multi_accept on;\n}\n"
+    )
+    text = (ROOT / "docs" / "operations.md").read_text()
+    (command,) = re.findall(r"^(sed .*) /etc/nginx/nginx\.conf$", text, re.MULTILINE)
+    for _ in range(2):
+        subprocess.run([*shlex.split(command), file], check=True)
+        assert file.read_text() == (
+            "user www-data;\nworker_processes auto;\nworker_rlimit_nofile 65536;\npid /run/nginx.pid;\n\n"
+            "events {\n\tworker_connections 32768;\n\t# multi_accept on;\n}\n"
+        )
+    comment = (DEPLOY / "nginx" / "livesale.conf").read_text()
+    assert "worker_rlimit_nofile 65536;" in comment
+    assert "worker_connections 32768;" in comment
+
+
 def test_programs_and_server_of_the_containers_are_of_one_version() -> None:
     """Else every backup is refused."""
     image = (DEPLOY / "container" / "Dockerfile").read_text()
