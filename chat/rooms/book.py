@@ -199,7 +199,7 @@ class RoomBook(Part):
             if role is None:
                 continue
             standing.tenant_role = role
-            if standing.role not in STAFF_ROLES or role == "owner":
+            if RANK[role] >= RANK[standing.role]:
                 standing.role, standing.member = role, True
 
     def _impose(self, sanctions: Rows) -> None:

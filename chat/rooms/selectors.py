@@ -12,7 +12,7 @@ from chat.log import clock
 from chat.log.registry import Access, access
 from chat.moderation.models import Sanction, SanctionKind
 from chat.rooms.models import Membership, Room
-from chat.rooms.permissions import GUEST, STAFF_ROLES
+from chat.rooms.permissions import GUEST, RANK, STAFF_ROLES
 
 Roles = dict[tuple[UUID, UUID], str]
 # (tenants, people) begins to ask who works for a tenant; what it returns waits for {(tenant, person): role}. The
@@ -53,7 +53,7 @@ def _roles(
     for room_id, person in pairs:
         if person is not None and room_id in tenants:
             shop_role = staff.get((tenants[room_id], person))
-            if shop_role is not None and (roles[room_id, person] not in STAFF_ROLES or shop_role == "owner"):
+            if shop_role is not None and RANK[shop_role] > RANK[roles[room_id, person]]:
                 roles[room_id, person] = shop_role
     return roles
 

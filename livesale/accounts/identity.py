@@ -18,6 +18,7 @@ from django.utils.timezone import now as wall_clock
 from chat.log import clock
 from chat.realtime.identity import Identity
 from commerce.shops.models import ShopKey
+from livesale.accounts.ceilings import within
 from livesale.accounts.models import Ticket, User
 from livesale.accounts.tokens import read, write
 
@@ -63,19 +64,21 @@ def by_shop_key(key_id: UUID) -> str:
     return f"{_BY_KEY}{key_id.hex}"
 
 
-def _standing(sessions: Iterable[str]) -> set[str]:
-    """Those that have neither ended nor been revoked."""
-    wanted = {session for session in sessions if session}
-    keys = {session for session in wanted if session.startswith(_BY_KEY)}
-    found = set(
-        Session.objects.filter(session_key__in=wanted - keys, expire_date__gt=wall_clock()).values_list(
-            "session_key", flat=True
-        )
-    )
-    if keys:
-        ids = [UUID(key.removeprefix(_BY_KEY)) for key in keys]
-        rows = ShopKey.objects.filter(id__in=ids, revoked_at__isnull=True)
-        found |= {by_shop_key(key_id) for key_id in rows.values_list("id", flat=True)}
+def _standing(opened: Iterable[tuple[str, UUID]]) -> set[tuple[str, UUID]]:
+    """Of sessions and who is in by them: those that have neither ended nor been revoked nor become too little."""
+    wanted = {(session, person_id) for session, person_id in opened if session}
+    by_key = {(session, person_id) for session, person_id in wanted if session.startswith(_BY_KEY)}
+    sessions = {session for session, _ in wanted - by_key}
+    rows = Session.objects.filter(session_key__in=sessions, expire_date__gt=wall_clock())
+    live = set(rows.values_list("session_key", flat=True))
+    found = {(session, person_id) for session, person_id in wanted if session in live}
+    if by_key:
+        ids = {UUID(session.removeprefix(_BY_KEY)) for session, _ in by_key}
+        keys = {
+            by_shop_key(key.id): key for key in ShopKey.objects.filter(id__in=ids, revoked_at__isnull=True)
+        }
+        pairs = [(keys[session], person_id) for session, person_id in by_key if session in keys]
+        found |= {(by_shop_key(key_id), person_id) for key_id, person_id in within(pairs)}
     return found
 
 
@@ -109,7 +112,7 @@ class ProjectIdentities:
             # worth what the browser's cookie is worth now, not what it was worth when it asked
             found = self.from_sessions([row.session])[0]
             return found if found is not None and found.person_id == row.person_id else None
-        if row.session and not _standing([row.session]):
+        if row.session and not _standing([(row.session, row.person_id)]):
             return None
         user = User.objects.filter(id=row.person_id, is_active=True).first()
         return _identity(user, row.session) if user is not None else None
@@ -118,7 +121,7 @@ class ProjectIdentities:
         claims = {token: read(token) for token in tokens}
         said = [claim for claim in claims.values() if claim is not None]
         users = _users(claim.person_id for claim in said)
-        standing = _standing(claim.session for claim in said)
+        standing = _standing((claim.session, claim.person_id) for claim in said)
         found: list[Identity | None] = []
         for token in tokens:
             claim = claims[token]
@@ -127,7 +130,7 @@ class ProjectIdentities:
                 claim is None
                 or user is None
                 or user.auth_version != claim.version
-                or (claim.session and claim.session not in standing)
+                or (claim.session and (claim.session, claim.person_id) not in standing)
             ):
                 found.append(None)
             else:
@@ -143,11 +146,12 @@ class ProjectIdentities:
                 "id", "auth_version"
             )
         )
-        standing = _standing(i.session for i in identities)
+        standing = _standing((i.session, i.person_id) for i in identities)
         return {
             i
             for i in identities
-            if versions.get(i.person_id) == i.version and (not i.session or i.session in standing)
+            if versions.get(i.person_id) == i.version
+            and (not i.session or (i.session, i.person_id) in standing)
         }
 
 

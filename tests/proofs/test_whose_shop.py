@@ -13,6 +13,7 @@ from chat.log.errors import Refused
 from chat.moderation.models import Sanction
 from chat.rooms.models import Membership, Room
 from chat.rooms.permissions import LENT_WHERE_IT_SELLS, NEVER_LENT
+from chat.rooms.selectors import roles_in
 from commerce.errors import Refused as RefusedByCommerce
 from commerce.orders.models import Order
 from livesale.accounts.models import User
@@ -194,6 +195,16 @@ def test_who_gets_another_role_in_which_they_run_rooms_keeps_them(market: Market
     appoint(market, manager, "host")
     assert Room.objects.get(id=opened).owner_id == manager
     market.do(opened, "room.configure", manager, name="Afternoon")
+
+
+def test_who_was_a_packer_in_between_runs_their_rooms_again(market: Market) -> None:
+    host = staff(market, "manager")
+    opened = UUID(market.do(market.shop, "room.create", host, kind="sale", name="Noon")["room"])
+    appoint(market, host, "packer")
+    appoint(market, host, "host")
+    assert roles_in([opened, market.rooms[0]], host) == {opened: "host", market.rooms[0]: "host"}
+    market.do(opened, "sale.schedule", host, title="Noon")
+    market.do(market.rooms[0], "sale.end", host)
 
 
 # --- who was shut out -------------------------------------------------------------------------------------------

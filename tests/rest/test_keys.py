@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat.log import clock
-from chat.rooms.models import Membership
+from chat.rooms.models import Membership, Room
 from commerce.shops.services import add_staff, create_key, revoke_key
 from livesale.accounts.identity import ProjectIdentities
 from livesale.accounts.models import ExternalIdentity, User
@@ -28,6 +28,12 @@ def ask(world: ShopWorld, key: str, external_id: str = "u-1", name: str = "Ute")
 
 def key_of(world: ShopWorld, ceiling: str = "host") -> str:
     return create_key(shop_id=world.shop, name="site", ceiling=ceiling, now=clock.now())[1]
+
+
+def appoint(world: ShopWorld, person_id: object, role: str) -> None:
+    Membership.objects.create(
+        tenant_id=world.shop, room_id=world.room, person_id=person_id, role=role, joined_at=clock.now()
+    )
 
 
 def test_the_shops_users_get_in(world: ShopWorld) -> None:
@@ -118,13 +124,35 @@ def test_a_key_is_no_way_into_another_shop(world: ShopWorld, other: ShopWorld) -
     ("ceiling", "role", "status"),
     [("packer", "moderator", 201), ("packer", "host", 403), ("host", "host", 201)],
 )
-def test_roles_in_rooms_count_too(world: ShopWorld, ceiling: str, role: str, status: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "is_open"), [("sale", True), ("sale", False), ("group", True), ("group", False)]
+)
+def test_roles_in_rooms_count_too(
+    world: ShopWorld, ceiling: str, role: str, status: int, kind: str, is_open: bool
+) -> None:
+    """But for a group of one's own, which is closed and lends nothing of the shop."""
     key = key_of(world, ceiling)
+    Room.objects.filter(id=world.room).update(kind=kind, open=is_open)
     person_id = ask(world, key).json()["person"]
-    Membership.objects.create(
-        tenant_id=world.shop, room_id=world.room, person_id=person_id, role=role, joined_at=clock.now()
+    appoint(world, person_id, role)
+    assert ask(world, key).status_code == (201 if kind == "group" and not is_open else status)
+
+
+def test_who_becomes_more_than_the_key_is_let_out(world: ShopWorld) -> None:
+    key = key_of(world, "packer")
+    identities = ProjectIdentities()
+    socket, other = (
+        identities.from_ticket(ask(world, key, name).json()["ticket"], "") for name in ("u-1", "u-2")
     )
-    assert ask(world, key).status_code == status
+    assert socket is not None
+    assert other is not None
+    unused, resume = ask(world, key).json()["ticket"], identities.resume_token(socket)
+    assert identities.still_valid([socket, other]) == {socket, other}
+    assert identities.from_resume_tokens([resume]) == [socket]
+    appoint(world, socket.person_id, "host")
+    assert identities.still_valid([socket, other]) == {other}
+    assert identities.from_resume_tokens([resume, identities.resume_token(other)]) == [None, other]
+    assert identities.from_ticket(unused, "") is None
 
 
 def test_operators_do_not_come_this_way(world: ShopWorld) -> None:
