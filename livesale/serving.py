@@ -13,7 +13,7 @@ def _features() -> list[str]:
     ways = ["pay.manual"]
     if settings.LIVESALE_SANDBOX_ENABLED:
         ways.append("pay.sandbox")
-    return ["replay", "claims", "values", *ways]
+    return ["replay", "standing", "claims", "values", *ways]
 
 
 server = Server(

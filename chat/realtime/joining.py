@@ -22,12 +22,13 @@ from chat.realtime.stats import stats
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A stream that somebody wants to follow, and how far they have it."""
+    """A stream that somebody wants to follow, how far they have it, and whether as one of its staff, if they say so."""
 
     stream_id: UUID
     person_id: UUID | None
     after: int | None
     epoch: int | None
+    staff: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,8 @@ def _replays(questions: Sequence[Question]) -> list[Caught]:
         frames = None
         # another role sees other things, of before as well: what was missed does not tell of them
         stood = q.after is not None and judged.get((q.stream_id, q.person_id), 0) <= q.after
+        # the event of it may have come, and its snapshot have been lost with the link
+        stood = stood and q.staff in (None, verdict.staff)
         if q.after is not None and stood and _replayable(q, at):
             events = missed.get(q.stream_id, [])
             named = verdict.staff or any(e.person_id == q.person_id for e in events if e.person_id)

@@ -108,7 +108,7 @@ class Places:
         followers = [self._hub.begin(socket, w.stream) for w in wanted]
         await asyncio.gather(*(self._hub.opened(follower) for follower in followers))
         # judged after following: a ban that came in between is seen here, a later one finds the follower
-        questions = [Question(w.stream, person_id, w.after, w.epoch) for w in wanted]
+        questions = [Question(w.stream, person_id, w.after, w.epoch, w.staff) for w in wanted]
         answers = await asyncio.gather(*(self._desk.catch_up(question) for question in questions))
         for follower, caught in zip(followers, answers, strict=True):
             await outbox.room()

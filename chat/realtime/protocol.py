@@ -25,11 +25,16 @@ class _FromClient(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_f
 
 
 class StreamPosition(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A stream and how far the client has it."""
+    """A stream and how far the client has it.
+
+    `staff` says whether the client takes itself for one of the stream's staff: where that is not so any more, or so by
+    now, what it has is of another view, and it begins anew. For servers that name `standing` among their features.
+    """
 
     stream: UUID
     after: int | None = None
     epoch: int | None = None
+    staff: bool | None = None
 
 
 class Auth(_FromClient, frozen=True, tag="auth"):

@@ -4,7 +4,7 @@ import { Emitter } from './emitter'
 import type { Environment, KeyValue } from './environment'
 import { CommandRefused, Outbox, refusalOf, type Entry, type Word } from './outbox'
 import { Rest, RestError } from './rest'
-import { fromSnapshot, withFrame, withOrders, withValues, type RoomState } from './room'
+import { fromSnapshot, isStaff, withFrame, withOrders, withValues, type RoomState } from './room'
 import type { Answer, Hello, Id, LogEvent, Order, Panel, Person, ServerFrame, Snapshot } from './types'
 
 export interface LiveOptions {
@@ -27,6 +27,8 @@ export interface Follow {
 }
 
 interface Followed extends Follow {
+  /** Whether the state began as one of the stream's staff. What one is by now an event may have said. */
+  staff: boolean
   joining: number
   replayTo: number
   polls: number
@@ -64,6 +66,8 @@ export class Live extends Emitter<Topics> {
   polling = false
   private pollLoop = false
   private greeted = false
+  /** The server of this link understands `staff` in a join. */
+  private tellsStanding = false
   private ordersElsewhere = false
   private env: Environment
   private followed = new Map<Id, Followed>()
@@ -107,7 +111,7 @@ export class Live extends Emitter<Topics> {
   follow(stream: Id): Follow {
     const known = this.followed.get(stream)
     if (known) return known
-    const follow = { stream, state: null, left: null, joining: 0, replayTo: 0, polls: 0 }
+    const follow = { stream, state: null, left: null, staff: false, joining: 0, replayTo: 0, polls: 0 }
     this.followed.set(stream, follow)
     this.join([stream])
     return follow
@@ -198,6 +202,7 @@ export class Live extends Emitter<Topics> {
 
   private hello(frame: Hello): void {
     this.you = frame.you ?? null
+    this.tellsStanding = frame.features.includes('standing')
     // Whether one's panel rang meanwhile, nobody knows. What happened in followed streams comes by itself.
     if (this.greeted && this.you && this.hasOrders()) this.refreshPanelIn(1_000 + this.env.random() * PANEL_SPREAD_MS)
     this.greeted = true
@@ -215,7 +220,8 @@ export class Live extends Emitter<Topics> {
       const { state } = follow
       // Who one is decides what one sees: another person starts from a snapshot.
       const same = state && (state.me?.person ?? null) === (this.you?.id ?? null)
-      return same ? { stream, after: state.seq, epoch: state.epoch } : { stream }
+      if (!same) return { stream }
+      return { stream, after: state.seq, epoch: state.epoch, ...(this.tellsStanding && { staff: follow.staff }) }
     })
     this.connection.send({ type: 'join', streams: wanted })
   }
@@ -265,7 +271,7 @@ export class Live extends Emitter<Topics> {
         follow.joining = 0
         follow.left = null
         follow.replayTo = frame.mode === 'replay' ? frame.seq : 0
-        if (frame.mode === 'resync') this.put(follow, fromSnapshot(frame.snapshot))
+        if (frame.mode === 'resync') this.begin(follow, frame.snapshot)
         else this.emit('stream', follow)
         return
       case 'left':
@@ -291,6 +297,12 @@ export class Live extends Emitter<Topics> {
         }
       }
     }
+  }
+
+  private begin(follow: Followed, snapshot: Snapshot): void {
+    const state = fromSnapshot(snapshot)
+    follow.staff = isStaff(state)
+    this.put(follow, state)
   }
 
   private put(follow: Follow, state: RoomState): void {
@@ -389,12 +401,14 @@ export class Live extends Emitter<Topics> {
           if (!whole) return true
           // events first, so that those who listen to them miss none
           const snapshot = await this.takeSnapshot(follow)
-          const same = follow.state.me.person === (snapshot.personal.me?.person ?? null)
-          this.put(follow, same ? withValues(follow.state, snapshot.latest ?? {}) : fromSnapshot(snapshot))
+          const now = fromSnapshot(snapshot)
+          const same = follow.state.me.person === now.me.person && follow.staff === isStaff(now)
+          if (same) this.put(follow, withValues(follow.state, snapshot.latest ?? {}))
+          else this.begin(follow, snapshot)
           return true
         }
       }
-      this.put(follow, fromSnapshot(await this.takeSnapshot(follow)))
+      this.begin(follow, await this.takeSnapshot(follow))
       return true
     } catch (error) {
       if (error instanceof RestError && (error.status === 403 || error.status === 404)) {

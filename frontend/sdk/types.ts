@@ -341,7 +341,7 @@ export type ServerFrame =
 
 export type ClientFrame =
   | { type: 'auth'; ticket?: string; resume?: string }
-  | { type: 'join'; streams: { stream: Id; after?: number; epoch?: number }[] }
+  | { type: 'join'; streams: { stream: Id; after?: number; epoch?: number; staff?: boolean }[] }
   | { type: 'leave'; streams: Id[] }
   | { type: 'do'; id: Id; stream: Id; name: string; body: Record<string, unknown> }
   | { type: 'ask'; ids: Id[] }

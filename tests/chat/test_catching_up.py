@@ -13,10 +13,10 @@ from tests.chat.world import World
 pytestmark = pytest.mark.database
 
 
-def replayed(world: World, person: UUID | None, after: int) -> bool:
+def replayed(world: World, person: UUID | None, after: int, staff: bool | None = None) -> bool:
     """Whether what was missed is sent to this person event by event."""
     at = reading.positions([world.room])[world.room]
-    (caught,) = _replays([Question(world.room, person, after, at.epoch)])
+    (caught,) = _replays([Question(world.room, person, after, at.epoch, staff)])
     assert caught.reason == ""
     return bool(caught.frames)
 
@@ -47,3 +47,16 @@ def test_so_does_who_is_not_told_of_the_change(world: World) -> None:
     execute.execute(world.room, "member.recheck", {"person": str(world.member)})
     assert not replayed(world, world.member, before)
     assert replayed(world, world.moderator, before)
+
+
+def test_who_says_as_what_they_had_it_begins_anew_when_they_are_something_else(world: World) -> None:
+    """The event that told of it had come, and what they see now was lost with the link."""
+    execute.execute(world.room, "member.recheck", {"person": str(world.member)})
+    world.say("hello")
+    heard = seq(world) - 1
+    assert replayed(world, world.member, heard)
+    assert replayed(world, world.member, heard, staff=False)
+    assert not replayed(world, world.member, heard, staff=True)
+    assert replayed(world, world.moderator, heard, staff=True)
+    assert not replayed(world, world.moderator, heard, staff=False)
+    assert replayed(world, None, heard, staff=False)

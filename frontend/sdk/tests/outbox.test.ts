@@ -434,6 +434,26 @@ describe('a reload', () => {
 })
 
 describe('streams', () => {
+  test('are resumed as what their state began as, whatever an event has said since', () => {
+    const world = new World()
+    shop(world)
+    const greet = (features: string[]) => (world.onOpen = (s) => s.say({ ...hello(world), features }))
+    greet(['standing'])
+    const live = start(world)
+    const appointed = { seq: 6, kind: 'member.appointed', at: 1, body: { person: ME, role: 'moderator' } }
+    world.socket.say({ type: 'events', stream: ROOM, epoch: 1, first: 6, last: 6, events: [appointed] })
+    expect(live.follow(ROOM).state!.me.role).toBe('moderator')
+    // what the staff see did not come any more
+    world.socket.end(1006)
+    world.pass(3_000)
+    expect(world.socket.of('join')[0].streams).toEqual([{ stream: ROOM, after: 6, epoch: 1, staff: false }])
+    // an older server would refuse a word that it does not know
+    greet([])
+    world.socket.end(1006)
+    world.pass(3_000)
+    expect(world.socket.of('join')[0].streams).toEqual([{ stream: ROOM, after: 5, epoch: 1 }])
+  })
+
   test('resume from the position; a gap asks for what is missing', () => {
     const world = new World()
     shop(world)

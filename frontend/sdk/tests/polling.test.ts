@@ -9,7 +9,8 @@ async function blocked() {
   const server = {
     seq: 5,
     free: [1, 3] as [number, number],
-    me: { person: ME as string | null, name: 'Ada' },
+    me: { person: ME as string | null, name: 'Ada' } as { person: string | null; name: string; role?: string },
+    personal: {},
     posted: [] as string[],
     asked: [] as string[],
     post: (): Response | Promise<Response> => Response.json({ answer: { got: 1 }, repeated: false }),
@@ -24,7 +25,7 @@ async function blocked() {
       if (!url.endsWith('/snapshot/')) return Response.json({ first: server.seq + 1, last: server.seq, events: [] })
       const whole = snapshot(server.seq)
       const latest = { 'stock:f': [server.free[0], { free: server.free[1], held: 0, sold: 0, waiting: 0 }] }
-      const personal = { ...whole.personal, me: { ...whole.personal.me, ...server.me } }
+      const personal = { ...whole.personal, ...server.personal, me: { ...whole.personal.me, ...server.me } }
       return Response.json({ ...whole, latest, personal, time: world.serverTime })
     }) as any,
   })
@@ -123,5 +124,19 @@ test('a claim whose answer was lost in sleep waits for the word', async () => {
   await pass(20_000)
   expect(entry.state).toBe('stale')
   expect(server.posted.length).toBe(1)
+  live.stop()
+})
+
+test('who becomes one of the staff sees what the staff see, and no longer when it is over', async () => {
+  const { live, server, pass } = await blocked()
+  const reports = () => live.follow(ROOM).state!.reports.length
+  server.me = { person: ME, name: 'Ada', role: 'moderator' }
+  server.personal = { reports: [{ report: 'r' }] }
+  await pass(60_000)
+  expect(reports()).toBe(1)
+  server.me = { person: ME, name: 'Ada', role: 'member' }
+  server.personal = {}
+  await pass(60_000)
+  expect(reports()).toBe(0)
   live.stop()
 })
