@@ -4,6 +4,7 @@ import type { Announcements } from '../shared/chat/announcements'
 import { boot, device } from '../shared/boot'
 import { t } from '../shared/i18n'
 import { site, type LiveStream } from '../shared/live.svelte'
+import { withCard, type Told } from './cards'
 
 /** What is needed of a contact for this way of getting the goods; null when something is missing. */
 export function contactFor(option: Delivery, contact: Contact): Record<string, string> | null {
@@ -59,22 +60,14 @@ export const offers = (feature: 'pay.sandbox' | 'pay.manual') => !site.features.
 
 export const dueOf = (order: Order) => Math.max(0, order.total_minor - order.paid_minor + order.refunded_minor)
 
-export interface Told {
-  key: string
-  claim?: Claim
-  refusal?: string
-  /** Offered from the waiting list. */
-  turn?: Line
-  /** A claim whose fate is not known, or that waits for the buyer's word. */
-  entry?: Entry
-}
-
 /** One's own side of the sale: claims on their way, the answers to them, paying. */
 export class Buying {
   /** Answers and open questions, the newest first. */
   told = $state.raw<Told[]>([])
   /** Offers with a claim on its way. */
   sending = $state.raw<ReadonlySet<Id>>(new Set())
+  /** Lines, places and orders with a command on its way: a second tap would be a second command. */
+  acting = $state.raw<ReadonlySet<Id>>(new Set())
   private seen = new Map<string, number>()
 
   constructor(
@@ -102,6 +95,17 @@ export class Buying {
   confirm = (entry: Entry) => site.live.outbox.confirm(entry.id)
   discard = (entry: Entry) => site.live.outbox.discard(entry.id)
 
+  /** Do something with a line, a place in the list or an order of one's own, once at a time; its button keeps the focus. */
+  async act(of: Id, stream: Id, name: string, body: Record<string, unknown>): Promise<void> {
+    if (this.acting.has(of)) return
+    this.acting = new Set([...this.acting, of])
+    try {
+      await site.live.do(stream, name, body)
+    } finally {
+      this.acting = new Set([...this.acting].filter((id) => id !== of))
+    }
+  }
+
   private follow(entry: Entry): void {
     if (entry.stream !== this.room.stream) return
     // what staff order for somebody is answered where they do it
@@ -127,17 +131,21 @@ export class Buying {
         // what was typed is answered where it was typed
         if (entry.name !== 'say' && entry.error && entry.error.code !== 'outbox.discarded') {
           const refusal = sentence(new CommandRefused(entry.error))
-          this.told = [{ key: `no-${entry.id}`, refusal }, ...others].slice(0, 3)
+          this.show({ key: `no-${entry.id}`, refusal })
           this.announcer.matters(refusal)
         }
         return
       case 'unknown':
       case 'stale':
-        this.told = [{ key: entry.id, entry: { ...entry } }, ...others]
+        this.show({ key: entry.id, entry: { ...entry } })
         return
       default:
         this.told = others
     }
+  }
+
+  private show(card: Told): void {
+    this.told = withCard(this.told, card)
   }
 
   /** Tell of turns from the waiting list, once each. */
@@ -147,7 +155,7 @@ export class Buying {
       this.seen.set(line.line, 0)
       if (!aloud) continue
       const text = t('turn.yours', { title: titleOf(line) })
-      this.told = [{ key: `turn-${line.line}`, turn: line }, ...this.told].slice(0, 3)
+      this.show({ key: `turn-${line.line}`, turn: line })
       this.announcer.matters(text)
       navigator.vibrate?.([60, 40, 60])
     }
@@ -160,7 +168,8 @@ export class Buying {
     const before = this.seen.get(key)
     this.seen.set(key, now)
     if (before !== undefined && now - before < 15_000) return
-    this.told = [{ key, claim }, ...this.told.filter((a) => a.entry)].slice(0, 3)
+    this.told = this.told.filter((a) => a.entry || a.turn)
+    this.show({ key, claim })
     this.announcer.matters(claimText(claim))
     navigator.vibrate?.(claim.got ? 60 : [30, 60, 30])
   }

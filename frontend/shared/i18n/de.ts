@@ -75,6 +75,7 @@ const de: Catalogue = {
   'claim.unknown': 'Die Verbindung ist abgerissen. Wir prüfen, ob deine Bestellung angekommen ist …',
   'claim.unknownText': 'Die Verbindung ist abgerissen. Wir prüfen, ob deine Nachricht angekommen ist …',
   'claim.stale': 'Deine Bestellung von {title} kam nicht rechtzeitig an. Möchtest du sie noch?',
+  'claim.staleUnnamed': 'Eine deiner Bestellungen kam nicht rechtzeitig an. Möchtest du sie noch?',
   'claim.staleText': 'Nicht gesendet: „{text}“',
   'claim.yes': 'Ja, kaufen',
   'claim.sendNow': 'Jetzt senden',

@@ -74,6 +74,7 @@ export const en = {
   'claim.unknown': 'The connection broke. Checking whether your claim arrived…',
   'claim.unknownText': 'The connection broke. Checking whether your message arrived…',
   'claim.stale': 'Your claim for {title} did not get through in time. Do you still want it?',
+  'claim.staleUnnamed': 'A claim of yours did not get through in time. Do you still want it?',
   'claim.staleText': 'Not sent: “{text}”',
   'claim.yes': 'Yes, buy',
   'claim.sendNow': 'Send now',

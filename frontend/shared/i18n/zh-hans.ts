@@ -75,6 +75,7 @@ const zh: Catalogue = {
   'claim.unknown': '连接中断，正在确认你的下单是否成功……',
   'claim.unknownText': '连接中断，正在确认消息是否送达……',
   'claim.stale': '{title} 的下单没有及时送达，还要吗？',
+  'claim.staleUnnamed': '有一笔下单没有及时送达，还要吗？',
   'claim.staleText': '未发送：“{text}”',
   'claim.yes': '还要',
   'claim.sendNow': '现在发送',
