@@ -222,6 +222,11 @@ class Batch:
         if old is None or old.version <= version:
             self.signals[stream_id, key] = Signal(stream_id, key, version, value)
 
+    def end(self) -> None:
+        """Nothing is asked of it any more. It and its parts know each other: only the collector would free them."""
+        self.parts.clear()
+        self.on_commit.clear()
+
     def ring(self, person_id: UUID) -> None:
         """Tell all devices of a person that their panel (holds, places, orders) has changed."""
         self.doorbells.add(person_id)

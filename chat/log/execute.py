@@ -127,7 +127,7 @@ def execute_all(requests: Sequence[Request]) -> None:
         try:
             lane.submit(replace(r, done=partial(tell, r)))
         except Refused as refusal:
-            r.error = refusal
+            r.error = refusal.with_traceback(None)
         else:
             count += 1
     for _ in range(count):
@@ -156,6 +156,10 @@ def execute(
     request = build(stream_id, name, {} if body is None else body, actor_id=actor_id, client_id=client_id)
     execute_all([request])
     if request.error is not None:
-        raise request.error
+        try:
+            raise request.error
+        finally:
+            # this frame is in the error's traceback: it must not hold the error
+            del request
     assert request.answer is not None
     return Answered(request.answer, request.repeated)

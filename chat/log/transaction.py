@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -130,6 +131,15 @@ def _run(requests: list[Request], outcome: Outcome, search: _Search, *, retries:
             _after_database_trouble(requests, outcome, error, search, retries=retries)
         else:
             _bisect(requests, outcome, error, search)
+        _let_go(error)
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what failed at once: the frames of an error of Django's hold it, and the whole batch with it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__
 
 
 def _after_database_trouble(
@@ -181,6 +191,13 @@ def _bisect(requests: list[Request], outcome: Outcome, error: Exception, search:
 
 def _attempt(requests: list[Request], outcome: Outcome, search: _Search) -> None:
     batch = Batch(requests)
+    try:
+        _carry_out(batch, requests, outcome, search)
+    finally:
+        batch.end()
+
+
+def _carry_out(batch: Batch, requests: list[Request], outcome: Outcome, search: _Search) -> None:
     with transaction.atomic():
         # asked together: the receipts are read when the heads are locked
         heads = store.lock_heads(
@@ -290,6 +307,7 @@ def _lock_briefly(stream_ids: set[UUID]) -> dict[UUID, store.Head]:
     except OperationalError as error:
         if sqlstate(error) not in {_LOCK_TIMEOUT, _CANCELED}:
             raise
+        _let_go(error)
     return found
 
 
@@ -357,7 +375,8 @@ def _decide(batch: Batch, requests: list[Request]) -> list[Request]:
         try:
             r.answer = r.spec.handler.decide(batch, r)
         except refusals as refusal:
-            r.error = refusal
+            # without the frames, which hold the batch, which holds the request: until the garbage collector comes
+            r.error = refusal.with_traceback(None)
         else:
             accepted.append(r)
     return accepted

@@ -2,8 +2,10 @@
 
 uvicorn reads on only when the application does. daphne reads whatever comes into a queue without an end: while a
 handler waits for the database, a client could fill the memory. Here its connection is not read while too much waits, so
-that the rest stays on the client's side. And a connection of daphne's that is over refers to itself: some 20 KiB that
-only the garbage collector finds, minutes later. The names are daphne's own; where they are not found nothing is done.
+that the rest stays on the client's side.
+
+And a connection that is over refers to itself, with either server: some 20 KiB that only the garbage collector finds,
+minutes later. The names are the servers' own; where they are not found nothing is done.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ def bounded(receive: Receive, send: Any) -> Iterator[Receive]:
     protocol = send.args[0] if isinstance(send, functools.partial) and send.args else None
     transport = getattr(protocol, "transport", None)
     if not isinstance(queue, asyncio.Queue) or not hasattr(transport, "pauseProducing"):
+        _end_parser_when_lost(getattr(send, "__self__", None))
         yield receive
         return
     intake = Intake(queue, transport)
@@ -47,6 +50,22 @@ def bounded(receive: Receive, send: Any) -> Iterator[Receive]:
             closed.addCallback(lambda _: None)
         if isinstance(requests, list):
             requests.clear()
+
+
+def _end_parser_when_lost(protocol: Any) -> None:
+    """Of uvicorn's connection: what reads its frames is a generator that waits for more of them, and holds it."""
+    parser = getattr(getattr(protocol, "conn", None), "parser", None)
+    if not hasattr(parser, "close") or not hasattr(protocol, "connection_lost"):
+        return
+    lost = protocol.connection_lost
+
+    def connection_lost(error: Exception | None) -> None:
+        del protocol.connection_lost
+        lost(error)
+        # another one by now, if the client has said that it leaves
+        protocol.conn.parser.close()
+
+    protocol.connection_lost = connection_lost
 
 
 class Intake:

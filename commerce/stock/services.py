@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 from uuid import UUID
+from weakref import WeakMethod
 
 from commerce.errors import Refused
 from commerce.ids import new_id
@@ -98,7 +99,7 @@ class StockBook:
         self._resolved = False
         self._resolvers: list[Callable[[], None]] = []
         self._moves: list[tuple[Any, ...]] = []
-        self._on_free: Callable[[PoolState], None] | None = None
+        self._on_free: WeakMethod[Callable[[PoolState], None]] | None = None
 
     # -- which pools -----------------------------------------------------------------------------------------------
 
@@ -118,7 +119,8 @@ class StockBook:
 
     def when_freed(self, serve: Callable[[PoolState], None]) -> None:
         """Who hands free units to those who wait; called after each decision that frees units of an open pool."""
-        self._on_free = serve
+        # the books know each other: what is freed with a batch must not be a circle
+        self._on_free = WeakMethod(serve)
 
     def _resolve(self) -> None:
         while self._resolvers:
@@ -390,10 +392,13 @@ class StockBook:
             free, parent = pool.free, self.pool(pool.parent_id)
             if free:
                 self._transfer(pool, parent, free, actor, "drop.close")
-            if self._on_free is not None:
-                self._on_free(parent)
-        if self._on_free is not None:
-            self._on_free(pool)
+            self._serve(parent)
+        self._serve(pool)
+
+    def _serve(self, pool: PoolState) -> None:
+        serve = self._on_free() if self._on_free is not None else None
+        if serve is not None:
+            serve(pool)
 
 
 def _parents_of(pool_ids: Collection[UUID]) -> list[UUID]:

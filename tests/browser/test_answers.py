@@ -90,7 +90,9 @@ def test_who_buys_in_the_list_sees_and_hears_the_answer_there(
     anna.picture("answers-in-the-list")
 
 
-def test_one_less_is_tapped_twice_and_is_one_less(make_world: MakeWorld, person: Callable[..., Person]) -> None:
+def test_one_less_is_tapped_twice_and_is_one_less(
+    make_world: MakeWorld, person: Callable[..., Person]
+) -> None:
     world = make_world("less", "live")
     anna = person("anna", **PHONE)
     page = anna.sign_in(world, f"/r/{world['room']}/")

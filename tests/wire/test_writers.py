@@ -226,7 +226,7 @@ async def test_nothing_comes_after_a_close(way: Way, flush: bool):
 
 @everywhere
 async def test_nothing_is_left_of_a_connection_that_is_over(way: Way):
-    """Not even for the garbage collector, which on daphne would find it minutes later."""
+    """Not even for the garbage collector, which would find it minutes later."""
     before = await asyncio.to_thread(way.get, "/collector/off")
     try:
         for goes in range(30):

@@ -23,12 +23,13 @@ from chat.realtime.writers import writer_for
 backlog: list[Backlog] = []
 outboxes: dict[Outbox, str] = {}
 ended: list[str] = []
-# What is made for one: by daphne, and by Twisted for it; by uvicorn; by us.
+# What is made for one: by daphne, and by Twisted for it; by uvicorn, and by websockets for it; by us.
 CONNECTIONS = {
     "WebSocketProtocol",
     "HTTPChannel",
     "WebRequest",
     "WebSocketsSansIOProtocol",
+    "ServerProtocol",
     "Intake",
     "Outbox",
 }
