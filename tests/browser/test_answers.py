@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
 from tests.browser.people import PHONE, MakeWorld, Person
+from tests.browser.test_network import command
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -78,7 +79,10 @@ def test_who_buys_in_the_list_sees_and_hears_the_answer_there(
     make_world: MakeWorld, person: Callable[..., Person]
 ) -> None:
     world = make_world("listed", "live")
-    anna = person("anna", **PHONE)
+    anna, host = person("anna", **PHONE), person("host", **PHONE)
+    # what is shown big is not in the list of a room that sells one thing
+    desk = host.sign_in(world, f"/r/{world['room']}/")
+    assert command(desk, world["room"], "offer.feature", offer=None)[0] == 200
     page = anna.sign_in(world, f"/r/{world['room']}/")
     page.locator("button.all").tap()
     dialog = page.get_by_role("dialog")

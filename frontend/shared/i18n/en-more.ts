@@ -1,5 +1,14 @@
 /** The other texts of the buyers' pages: basket, account, home, storefront. Import `./more` to have them. */
 export const more = {
+  'claim.unknown': 'The connection broke. Checking whether your claim arrived…',
+  'claim.unknownText': 'The connection broke. Checking whether your message arrived…',
+  'claim.stale': 'Your claim for {title} did not get through in time. Do you still want it?',
+  'claim.staleUnnamed': 'A claim of yours did not get through in time. Do you still want it?',
+  'claim.yes': 'Yes, buy',
+  'claim.sendNow': 'Send now',
+  'turn.look': 'Look',
+  'claim.waitingMore': 'We tell you here as soon as it is your turn.',
+
   'turn.offered': 'It is your turn: pay to take it, or pass it on.',
   'turn.pass': 'Pass it on',
   'wait.title': 'Waiting list',
