@@ -27,6 +27,7 @@ PATIENCE = 2.0
 LAST = 5.0
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
+Send = Callable[[Any], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class Admission:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if _here(scope) in self._always:
-            await self._application(scope, _without_body(receive), send)
+            await self._application(scope, *_until_answered(_without_body(receive), send))
             return
         try:
             body = await self._uploads.take(receive, _here(scope), scope)
@@ -88,7 +89,7 @@ class Admission:
             return
         counts.running += 1
         try:
-            await self._application(scope, receive, send)
+            await self._application(scope, *_until_answered(receive, send))
         finally:
             counts.running -= 1
             self._places.release()
@@ -108,6 +109,28 @@ class Admission:
             return False
         finally:
             counts.waiting -= 1
+
+
+def _until_answered(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """After the answer nobody hears that the client has gone, as servers tell of every request at its end.
+
+    Django would raise it as an error, in a task that it holds in the very frame that the error then holds: a circle for
+    the garbage collector, with the request, its body and its answer in it.
+    """
+    answered = False
+
+    async def send_on(message: Any) -> None:
+        nonlocal answered
+        answered = message["type"] == "http.response.body" and not message.get("more_body", False)
+        await send(message)
+
+    async def receive_on() -> Any:
+        message = await receive()
+        if answered and message["type"] == "http.disconnect":
+            await asyncio.get_running_loop().create_future()
+        return message
+
+    return receive_on, send_on
 
 
 def _without_body(receive: Receive) -> Receive:

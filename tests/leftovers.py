@@ -19,7 +19,7 @@ def nothing_left(monkeypatch: pytest.MonkeyPatch, *kinds: type) -> Iterator[None
     monkeypatch.setattr(logging.getLogger("chat.log.transaction"), "disabled", True)
 
     def living() -> list[object]:
-        return [one for one in gc.get_objects() if isinstance(one, (Batch, Part, *kinds))]
+        return [one for one in gc.get_objects() if issubclass(type(one), (Batch, Part, *kinds))]
 
     gc.collect()
     gc.disable()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
+from functools import cache
 from typing import Any
 
 import redis
@@ -17,23 +19,39 @@ logger = logging.getLogger(__name__)
 PAUSE = 5.0
 
 
+class _Counters:
+    """Where one process counts: a Redis with its connections, and the process's own memory."""
+
+    def __init__(self, location: str, params: dict[str, Any]) -> None:
+        self.redis = RedisCache(location, params)
+        self.here = LocMemCache("lenient", params)
+        self.away_until = 0.0
+
+
+@cache
+def _counters(location: str, params: str) -> _Counters:
+    return _Counters(location, json.loads(params))
+
+
 class LenientRedisCache(BaseCache):
-    """Counts in Redis; an outage makes limits looser (each process counts for itself), never an error."""
+    """Counts in Redis; an outage makes limits looser (each process counts for itself), never an error.
+
+    Under ASGI Django makes a cache for every request: what they count with is the process's, and outlives them.
+    """
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(params)
-        self._redis = RedisCache(location, params)
-        self._here = LocMemCache("lenient", params)
-        self._away_until = 0.0
+        self._counters = _counters(location, json.dumps(params, sort_keys=True))
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
-        if time.monotonic() >= self._away_until:
+        counters = self._counters
+        if time.monotonic() >= counters.away_until:
             try:
-                return getattr(self._redis, name)(*args, **options)
+                return getattr(counters.redis, name)(*args, **options)
             except (redis.RedisError, OSError) as error:
                 logger.warning("cache: %s; counting in memory", type(error).__name__)
-                self._away_until = time.monotonic() + PAUSE
-        return getattr(self._here, name)(*args, **options)
+                counters.away_until = time.monotonic() + PAUSE
+        return getattr(counters.here, name)(*args, **options)
 
     def add(self, key: Any, value: Any, *args: Any, **options: Any) -> bool:
         return bool(self._call("add", key, value, *args, **options))

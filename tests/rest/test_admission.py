@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,6 +13,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.asgi import get_asgi_application
+from django.core.handlers.asgi import ASGIRequest
 
 from livesale import admission
 from livesale.admission import Admission
@@ -116,6 +119,46 @@ async def test_a_view_that_fails_and_somebody_who_leaves_give_their_places_back(
     site.breaks = False
     assert (await site.ask("/again"))[0] == 200
     assert admission.counts == admission.Counts()
+
+
+@pytest.mark.parametrize("path", ["/nothing/here", "/livez"])
+async def test_nothing_is_left_of_a_request_that_was_answered(path: str):
+    """The server tells of its end, as uvicorn and daphne do, while Django is still listening."""
+    door = Admission(get_asgi_application(), 3, always={"/livez"})
+
+    async def ask() -> int:
+        over = asyncio.Event()
+        coming = [{"type": "http.request", "body": b"", "more_body": False}]
+        statuses: list[int] = []
+
+        async def receive() -> dict[str, Any]:
+            if coming:
+                return coming.pop()
+            await over.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+            elif not message.get("more_body"):
+                over.set()
+
+        scope = {"type": "http", "path": path, "root_path": "", "method": "GET", "query_string": b""}
+        await door(scope | {"http_version": "1.1", "headers": [(b"host", b"localhost")]}, receive, send)
+        return statuses[0]
+
+    await ask()
+    gc.collect()
+    gc.disable()
+    try:
+        assert {await ask() for _ in range(5)} == {200 if path == "/livez" else 404}
+        await asyncio.sleep(0)
+        left = gc.get_objects()
+        # a request of Django's holds its user, who is looked up by the request, when it is over
+        assert path != "/livez" or [one for one in left if type(one) is ASGIRequest] == []
+        assert [one for one in left if type(one).__name__ == "Task" and one.done()] == []
+    finally:
+        gc.enable()
 
 
 async def test_what_is_sent_to_a_probe_is_not_kept():
