@@ -260,7 +260,8 @@ export class Outbox extends Emitter<{ change: Entry }> {
     if (this.age(entry) + wait > patience && !WHENEVER.has(entry.name)) this.tooOld(entry)
     else {
       this.to(entry, 'sending')
-      const again = () => this.transport.ready() && this.sendWithin(entry, patience)
+      // a little later than that, by chance, is soon enough; a device that has slept meanwhile is late
+      const again = () => this.transport.ready() && this.sendWithin(entry, patience + wait)
       this.timer(entry, wait * (1 + this.env.random() * 0.5), again)
     }
   }
@@ -384,7 +385,7 @@ export class Outbox extends Emitter<{ change: Entry }> {
       const former = [...this.entries.values()]
       this.entries.clear()
       for (const entry of former) {
-        entry.error = refusalOf({ code: 'outbox.discarded' })
+        entry.error = entry.sent && NOT_KEPT.has(entry.name) ? UNSURE : refusalOf({ code: 'outbox.discarded' })
         this.end(entry, 'refused')
       }
     }

@@ -100,7 +100,8 @@ const inSale = (state: RoomState, change: (sale: Sale) => Partial<Sale>): RoomSt
 
 const isMe = (state: RoomState, person: Id) => state.me.person === person
 
-const STAFF = new Set(['owner', 'host', 'moderator'])
+// of a room, and of a shop's own stream, where everybody who works there is staff
+const STAFF = new Set(['owner', 'host', 'moderator', 'manager', 'packer'])
 export const isStaff = (state: RoomState) => STAFF.has(state.me.role)
 
 function put<T>(rows: T[], row: T, same: (a: T) => boolean): T[] {

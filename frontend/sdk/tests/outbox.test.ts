@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Entry } from '../outbox'
 import { Rest } from '../rest'
+import { isStaff } from '../room'
 import { hello, makeLive, ME, memory, ROOM, snapshot, World } from './fake'
 
 /** A server that answers joins, and commands unless told to lose the answer. */
@@ -289,6 +290,20 @@ describe('the link is lost', () => {
     await expect(result).rejects.toMatchObject({ code: 'outbox.late' })
   })
 
+  test.each([0, 0.99])('words that a server put off for a moment are sent, whatever chance (%d) adds to it', async (chance) => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    world.chance = () => chance
+    server.refuse = { code: 'server.unavailable', message: '', temporary: true, retry_after: 2 }
+    const word = live.outbox.word()
+    world.pass(900)
+    const { entry } = live.outbox.do(ROOM, 'say', { text: '12' }, word)
+    server.refuse = null
+    world.pass(4_000)
+    expect(entry.state).toBe('confirmed')
+  })
+
   test('what nobody has said to be safe does not happen more than five minutes later', async () => {
     const world = new World()
     const server = shop(world)
@@ -401,6 +416,18 @@ describe('a reload', () => {
     expect(kept.keys().length).toBe(2)
   })
 
+  test('a payment that had left is not said to be undone because somebody else has signed in', async () => {
+    const world = new World()
+    const server = shop(world)
+    const live = start(world)
+    server.deaf = true
+    const result = live.do(ROOM, 'order.pay')
+    world.onOpen = (s) => s.say(hello(world, { id: 'another', name: 'Bob' }))
+    world.socket.end(1006)
+    world.pass(3_000)
+    await expect(result).rejects.toMatchObject({ code: 'outbox.unsure' })
+  })
+
   test('what somebody else had not settled is over on this page, and theirs again when they are back', async () => {
     const world = new World()
     const server = shop(world)
@@ -447,6 +474,8 @@ describe('streams', () => {
     world.socket.end(1006)
     world.pass(3_000)
     expect(world.socket.of('join')[0].streams).toEqual([{ stream: ROOM, after: 6, epoch: 1, staff: false }])
+    // in a shop's own stream whoever works there is staff, in whatever role
+    for (const role of ['manager', 'packer']) expect(isStaff({ ...live.follow(ROOM).state!, me: { ...live.follow(ROOM).state!.me, role: role as any } })).toBe(true)
     // an older server would refuse a word that it does not know
     greet([])
     world.socket.end(1006)
