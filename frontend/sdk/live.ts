@@ -271,7 +271,7 @@ export class Live extends Emitter<Topics> {
         follow.joining = 0
         follow.left = null
         follow.replayTo = frame.mode === 'replay' ? frame.seq : 0
-        if (frame.mode === 'resync') this.begin(follow, frame.snapshot)
+        if (frame.mode === 'resync') this.begin(follow, fromSnapshot(frame.snapshot))
         else this.emit('stream', follow)
         return
       case 'left':
@@ -299,8 +299,7 @@ export class Live extends Emitter<Topics> {
     }
   }
 
-  private begin(follow: Followed, snapshot: Snapshot): void {
-    const state = fromSnapshot(snapshot)
+  private begin(follow: Followed, state: RoomState): void {
     follow.staff = isStaff(state)
     this.put(follow, state)
   }
@@ -404,11 +403,11 @@ export class Live extends Emitter<Topics> {
           const now = fromSnapshot(snapshot)
           const same = follow.state.me.person === now.me.person && follow.staff === isStaff(now)
           if (same) this.put(follow, withValues(follow.state, snapshot.latest ?? {}))
-          else this.begin(follow, snapshot)
+          else this.begin(follow, now)
           return true
         }
       }
-      this.begin(follow, await this.takeSnapshot(follow))
+      this.begin(follow, fromSnapshot(await this.takeSnapshot(follow)))
       return true
     } catch (error) {
       if (error instanceof RestError && (error.status === 403 || error.status === 404)) {

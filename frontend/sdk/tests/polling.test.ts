@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Rest } from '../rest'
 import { stockOf } from '../room'
-import { makeLive, ME, memory, ROOM, snapshot, World } from './fake'
+import { hello, makeLive, ME, memory, ROOM, snapshot, World } from './fake'
 
 /** A server behind a network that lets no socket through. `post` answers commands, or does not. */
 async function blocked() {
@@ -42,6 +42,41 @@ async function blocked() {
   expect(live.polling).toBe(true)
   return { world, live, server, pass }
 }
+
+test('where sockets are blocked, REST carries events and commands', async () => {
+  const world = new World()
+  const calls: { method: string; url: string; key: string | null }[] = []
+  const rest = new Rest({
+    fetch: (async (url: string, init: RequestInit) => {
+      calls.push({ method: init.method!, url, key: new Headers(init.headers).get('Idempotency-Key') })
+      if (url.endsWith('/snapshot/')) return Response.json({ ...snapshot(), time: world.serverTime })
+      if (url.includes('/events/')) {
+        const event = { seq: 6, kind: 'message.sent', at: 1, body: { message: 'm', text: 'x' } }
+        return Response.json(url.includes('after=5') ? { first: 6, last: 6, events: [event] } : { first: 7, last: 6, events: [] })
+      }
+      return Response.json({ answer: { got: 1 }, repeated: false })
+    }) as any,
+  })
+  const live = makeLive(world, memory(), memory(), rest)
+  live.follow(ROOM)
+  live.start()
+  for (let i = 0; i < 200; i++) {
+    await world.settle(500)
+    await new Promise((r) => setImmediate(r))
+  }
+  expect(live.polling).toBe(true)
+  expect(live.follow(ROOM).state?.seq).toBe(6)
+  const answer = await live.do(ROOM, 'claim.place', { offer: 'a' })
+  expect(answer).toEqual({ got: 1 })
+  expect(calls.at(-1)).toMatchObject({ method: 'POST', url: `/api/v1/streams/${ROOM}/commands/claim.place/` })
+  expect(calls.at(-1)!.key).toMatch(/^[0-9a-f-]{36}$/)
+  const asked = world.sockets.length
+  world.onOpen = (s) => s.say(hello(world))
+  await world.settle(60_000)
+  expect(world.sockets.length).toBeGreaterThan(asked - 1)
+  expect(live.polling).toBe(false)
+  live.stop()
+})
 
 test('counts of stock and the time go on', async () => {
   const { world, live, server, pass } = await blocked()
